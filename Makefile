@@ -1,0 +1,74 @@
+# make            build ./vratar
+# make run        install what is missing, build, and serve on 127.0.0.1:2525
+# make run BACKEND=host:port     … in front of a real MTA
+# make demo       play a session through it and show what happened
+# make check      install what is missing, build, run every test below t/
+# make check T=t/200-relay.t     run one test, verbosely
+# make bench      compare with peers, in one interleaved run
+# make install    DESTDIR= PREFIX=/usr/local
+# make SAN=1 …    with AddressSanitizer and UBSan, in its own objects
+# make V=1 …      show the commands
+
+PKGS      = libevent openssl libconfuse libidn2 libunbound libldns libsystemd
+CC       ?= cc
+CFLAGS   ?= -O2 -g
+WARN      = -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
+            -Wwrite-strings -Wvla -Werror=implicit-function-declaration
+CPPFLAGS += -I. -Iproxy -It -D_GNU_SOURCE $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
+LDLIBS   += $(shell pkg-config --libs $(PKGS) 2>/dev/null)
+O         = obj
+PROG      = vratar
+ifeq ($(SAN),1)
+CFLAGS   += -fsanitize=address,undefined -fno-sanitize-recover=undefined \
+            -fno-omit-frame-pointer
+LDFLAGS  += -fsanitize=address,undefined
+O         = obj-san
+PROG      = vratar-san
+endif
+ifneq ($(CI),)
+WARN     += -Werror
+endif
+ifneq ($(V),1)
+Q = @
+endif
+
+# In reading order: tools, the syntax of SMTP, rules, filters, the daemon.
+SRCS = \
+	proxy/base/mem.c \
+	proxy/base/buf.c \
+	proxy/base/clock.c
+
+UNITS = $(wildcard t/unit/*.c)
+OBJS  = $(SRCS:%.c=$O/%.o)
+TESTS = $(UNITS:t/unit/%.c=$O/t/unit-%)
+
+all: $(PROG)
+
+$(PROG): $O/proxy/main.o $O/lib.a
+	@echo "  LINK  $@"
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+$O/lib.a: $(OBJS)
+	@echo "  AR    $@"
+	$(Q)rm -f $@ && ar rcs $@ $^
+
+$O/%.o: %.c
+	@mkdir -p $(@D)
+	@echo "  CC    $<"
+	$(Q)$(CC) -std=c11 $(WARN) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+
+$O/t/unit-%: $O/t/unit/%.o $O/lib.a
+	@mkdir -p $(@D)
+	@echo "  LINK  $@"
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+check: all $(TESTS)
+	VRATAR=./$(PROG) prove -j4 --merge $(if $T,-v $T,$(TESTS) t)
+
+clean:
+	rm -rf obj obj-san vratar vratar-san run
+
+-include $(OBJS:.o=.d) $O/proxy/main.d $(UNITS:t/unit/%.c=$O/t/unit/%.d)
+
+.PHONY: all check clean
+.SECONDARY:

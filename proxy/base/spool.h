@@ -1,0 +1,43 @@
+/*
+ * spool - the content of one message: memory first, then an unlinked file.
+ *
+ * Content goes in at the end and comes out from the start, once. Up to the
+ * memory limit it stays in an evbuffer, whose chains are moved out without a
+ * copy; past it everything is in a file in the spool directory that has no
+ * name, so that nothing is left behind whatever happens to the process.
+ * Nobody else holds whole messages.
+ */
+#ifndef BASE_SPOOL_H
+#define BASE_SPOOL_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct evbuffer;
+struct spool;
+
+/* dir is borrowed for the life of the spool. */
+struct spool *spool_new(const char *dir, size_t memory_limit);
+/* Frees it and leaves NULL; NULL is fine. */
+void spool_free(struct spool **s);
+
+/*
+ * Append what is in from, leaving it empty. 0; or -1 with errno when the file
+ * cannot be made or written (ENOSPC: no room): the spool is then only good for
+ * spool_free().
+ */
+int spool_add(struct spool *s, struct evbuffer *from);
+
+/* Octets added so far. */
+uint64_t spool_size(const struct spool *s);
+/* Octets not yet taken. */
+uint64_t spool_left(const struct spool *s);
+
+/*
+ * Move the next octets, at most about max, to the end of to. Memory content is
+ * moved by whole chains and may be more than max. Returns how many, 0 at the
+ * end, -1 with errno when the file cannot be read.
+ */
+int64_t spool_take(struct spool *s, struct evbuffer *to, size_t max);
+
+#endif

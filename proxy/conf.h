@@ -1,0 +1,160 @@
+/*
+ * conf - the configuration: read, checked, and then never changed.
+ *
+ * The file has libconfuse syntax; the rows of conf.def say for each setting its
+ * type, default, limits and the sentence for the manual. All mistakes are
+ * reported in one run, each as "FILE:LINE: what is wrong (what would be
+ * right)". The master reads it as root: keys are loaded, tables are read, host
+ * names are resolved here, and workers inherit the result. There are no
+ * configuration globals; a reload makes a new conf for new workers.
+ *
+ * Sizes are octets, times are milliseconds.
+ */
+#ifndef PROXY_CONF_H
+#define PROXY_CONF_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include <openssl/ssl.h>
+
+#include "base/net.h"
+#include "smtp/address.h"
+
+struct table;
+
+enum conf_starttls { STARTTLS_OFF, STARTTLS_OPTIONAL, STARTTLS_REQUIRED };
+enum conf_identity {
+	IDENTITY_AUTO,		/* XCLIENT, or fail closed */
+	IDENTITY_XCLIENT, IDENTITY_XFORWARD, IDENTITY_PROXY_V1,
+	IDENTITY_PROXY_V2, IDENTITY_NONE
+};
+enum conf_open { OPEN_RCPT, OPEN_MAIL, OPEN_CONNECT };
+enum conf_tls { TLS_OFF, TLS_MAY, TLS_ENCRYPT, TLS_VERIFY };
+enum conf_line_endings { LINES_REJECT, LINES_NORMALIZE };
+enum conf_nul { NUL_REJECT, NUL_ACCEPT };
+
+struct conf_list {		/* strings */
+	char	**v;
+	size_t	  n;
+};
+
+struct conf_listener {
+	char			*name;		/* the title: "0.0.0.0:25" */
+	struct where		 where;		/* WHERE_TCP or WHERE_UNIX */
+	bool			 tls_implicit;
+	enum conf_starttls	 starttls;
+	char			*tls_certificate, *tls_key;
+	SSL_CTX			*tls;		/* NULL: no certificate */
+	struct netset		 accept_proxy_from, accept_xclient_from;
+	struct conf_list	 chain;		/* names of filters */
+};
+
+struct conf_backend {
+	char			*name;
+	struct conf_backend_address {
+		struct where	 where;
+		struct netaddr	*addrs;		/* resolved; WHERE_TCP */
+		int		 naddrs;
+	}			*addresses;	/* failover in order */
+	size_t			 naddresses;
+	enum conf_identity	 identity;
+	enum conf_open		 open;
+	int			 max_sessions;	/* all workers together; 0: any */
+	enum conf_tls		 tls;
+	char			*tls_ca_file;	/* NULL: the system's */
+	SSL_CTX			*tls_ctx;	/* NULL when tls is off */
+	bool			 chunking;	/* use BDAT when it is offered */
+};
+
+struct conf_route {
+	char			*domain;	/* lower case; "*" the rest */
+	size_t			 backend;	/* index */
+};
+
+struct conf {
+	char			*hostname;
+	char			*user;		/* NULL: keep ours */
+	int			 workers;	/* at least 1 */
+	char			*control_socket; /* NULL: none */
+	char			*log;		/* for log_open() */
+	bool			 log_json;
+	bool			 log_debug;
+
+	/* who may send what to whom */
+	bool			 relay_any;	/* relay-domains has "*" */
+	bool			 relay_set;	/* relay-domains is given */
+	struct conf_list	 relay_domains;	/* lower case, without "*";
+						   ".d" matches subdomains */
+	struct table		*recipients;	/* NULL: any */
+	char			*recipient_delimiter; /* "" */
+
+	/* RFC 5321 4.5.3.1 */
+	struct address_limits	 address;
+	size_t			 command_line_limit;	/* 512 */
+	size_t			 text_line_limit;	/* 1000, with CR LF */
+	uint64_t		 message_size_limit;	/* 50 MiB */
+	size_t			 recipient_limit;	/* 100 */
+
+	/* RFC 5321 4.5.3.2: the client's side (.7), the backend's (.1 to .6) */
+	uint64_t		 client_timeout;	/* 5 min */
+	uint64_t		 connect_timeout;	/* 30 s */
+	uint64_t		 greeting_timeout;	/* 5 min */
+	uint64_t		 mail_timeout;		/* 5 min */
+	uint64_t		 rcpt_timeout;		/* 5 min */
+	uint64_t		 data_init_timeout;	/* 2 min */
+	uint64_t		 data_block_timeout;	/* 3 min */
+	uint64_t		 data_done_timeout;	/* 10 min */
+
+	uint64_t		 min_data_rate;	/* octets a second; 0: any */
+	uint64_t		 proxy_timeout;	/* PROXY header; 5 s */
+	uint64_t		 drain_timeout;	/* SIGTERM; 30 s */
+	uint64_t		 dns_timeout;	/* 5 s */
+	struct conf_list	 dns_servers;
+	uint64_t		 session_limit;	/* per worker */
+	unsigned		 error_limit;	/* 20: 421 after so many */
+	unsigned		 junk_command_limit; /* 100 between messages */
+
+	enum conf_line_endings	 line_endings;
+	struct netset		 normalize_from;	/* whatever the above */
+	enum conf_nul		 nul;
+	bool			 auth_without_tls;
+	bool			 lenient_paths;	/* "MAIL FROM: <a@b>" */
+	char			*spool_directory;
+	size_t			 spool_memory;	/* per message, then a file */
+
+	struct conf_listener	*listeners;
+	size_t			 nlisteners;
+	struct conf_backend	*backends;
+	size_t			 nbackends;
+	struct conf_route	*routes;
+	size_t			 nroutes;
+};
+
+/* What the command line says over the file. Strings are borrowed. */
+struct conf_options {
+	const char	 *file;		/* NULL: none */
+	const char	**listen;	/* replace the file's listeners */
+	size_t		  nlisten;
+	const char	 *backend;	/* replaces the backends and routes */
+	const char	 *identity;	/* of that backend, or of all */
+	const char	**set;		/* KEY=VALUE, any top-level setting */
+	size_t		  nset;
+};
+
+/*
+ * Read, check, load. NULL when there is a mistake; every one of them was
+ * written to err, one a line, options as "--set: …".
+ */
+struct conf *conf_load(const struct conf_options *o, FILE *err);
+/* Frees it and leaves NULL; NULL is fine. */
+void conf_free(struct conf **c);
+
+/* The backend for a recipient's domain (lower-case ASCII); -1: no route. */
+int conf_route(const struct conf *c, const char *domain);
+/* Is this domain (lower-case ASCII) one of relay-domains? relay_any says yes. */
+bool conf_relays(const struct conf *c, const char *domain);
+
+#endif
