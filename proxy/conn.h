@@ -43,8 +43,12 @@ struct conn_owner {
 	void	(*on_drained)(void *arg);
 	/* The handshake started by conn_start_tls() is complete. */
 	void	(*on_tls)(void *arg);
-	/* Nothing more will come. Not called by conn_free(). The conn is
-	   still there, and CONN_TIMEOUT leaves it usable. */
+	/*
+	 * CONN_EOF: nothing more will come, but the peer may still read.
+	 * CONN_ERROR: it is over, perhaps after a CONN_EOF; nothing will be
+	 * written any more. CONN_TIMEOUT changes nothing. The conn is still
+	 * there; conn_free() calls nothing.
+	 */
 	void	(*on_end)(void *arg, enum conn_end why, const char *detail);
 };
 
@@ -57,6 +61,16 @@ void conn_free(struct conn **c);
 
 struct evbuffer *conn_input(struct conn *c);
 struct evbuffer *conn_output(struct conn *c);
+
+/*
+ * Before any input: call on_input when there is something to read, but leave it
+ * in the socket, for a PROXY header in front of a TLS handshake. conn_peek()
+ * looks at it: the octets now in buf, 0 if none. conn_skip() takes n octets
+ * away and, with n greater than 0, goes back to normal reading.
+ */
+void conn_peek_first(struct conn *c);
+size_t conn_peek(struct conn *c, char *buf, size_t room);
+void conn_skip(struct conn *c, size_t n);
 
 /*
  * Write what is in the output, as far as the peer takes it now. The rest goes
@@ -74,6 +88,13 @@ void conn_resume(struct conn *c);
 
 /* Call on_end(CONN_TIMEOUT) after ms unless it is moved; 0: no deadline. */
 void conn_deadline(struct conn *c, uint64_t ms);
+
+/*
+ * Say that nothing will follow, TLS close_notify included, and keep reading:
+ * a close(2) with unread input is a reset, and a reset can overtake the last
+ * reply.
+ */
+void conn_shutdown(struct conn *c);
 
 /*
  * Hand the connection to ssl (ours from now on) after the output is written.

@@ -13,6 +13,7 @@
 #ifndef BASE_CLOCK_H
 #define BASE_CLOCK_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <time.h>
@@ -45,6 +46,12 @@ void timer_init(struct timer *t, timer_fn *fire, void *arg);
 void timer_set(struct timer *t, uint64_t after_ms);
 /* No-op if it is not set. */
 void timer_stop(struct timer *t);
+
+static inline bool
+timer_is_set(const struct timer *t)
+{
+	return t->place != 0;
+}
 
 /* For tests: let ms milliseconds pass, and fire what is due. */
 void clock_advance(uint64_t ms);

@@ -1,0 +1,119 @@
+/*
+ * backend_impl - the structs of backend.c and pool.c, for these two only.
+ */
+#ifndef PROXY_BACKEND_IMPL_H
+#define PROXY_BACKEND_IMPL_H
+
+#include <sys/queue.h>
+
+#include "base/clock.h"
+#include "base/obj.h"
+#include "proxy/backend.h"
+#include "proxy/conf.h"
+#include "proxy/conn.h"
+#include "proxy/worker.h"
+
+enum backend_state {
+	B_QUEUED,		/* max-sessions are open; wait for one of them */
+	B_CONNECTING,
+	B_GREETING,		/* connected; the banner is to come */
+	B_EHLO, B_HELO,		/* said; the reply is to come */
+	B_STARTTLS,		/* said; the reply is to come */
+	B_HANDSHAKE,
+	B_XCLIENT,		/* said, in one or more lines; greetings come */
+	B_READY,		/* in use, or idle when it has no user */
+	B_DEAD,			/* failed, or given back and to be freed */
+	B_NSTATES
+};
+
+/* A command without its reply. */
+struct pending {
+	STAILQ_ENTRY(pending)	 next;
+	enum backend_kind	 kind;
+	enum {
+		FOR_USER,
+		FOR_RESET,		/* must be accepted */
+		FOR_LOG			/* XFORWARD: whatever it says */
+	}			 purpose;
+	bool			 sent;
+	void			*tag;
+	char			 line[];	/* with CR LF */
+};
+
+struct backend {
+	unsigned		 magic;
+#define BACKEND_MAGIC		 0xbac4e0d1
+	uint64_t		 id;	/* the client session's */
+	struct pool		*pool;	/* outlives us */
+	enum backend_state	 state;
+	TAILQ_ENTRY(backend)	 link;	/* on pool->queued, idle or used */
+	const struct backend_user *user; /* NULL: idle, or a probe */
+	void			*arg;
+	bool			 probe;	/* learns the extensions, then ends */
+	bool			 counted; /* is one of pool->open */
+	bool			 idle;	/* on pool->idle, else on another */
+
+	/* Who the client is; strings are ours. */
+	struct backend_identity	 who;
+	bool			 told;	/* the backend knows who that is */
+	bool			 authenticated;
+
+	size_t			 address; /* that we try: index, */
+	int			 addr;	/* and which one of its resolved */
+	struct conn		*conn;	/* ours; NULL before and after */
+	uint64_t		 setup_due; /* clock_ms() by when it is ready */
+	struct timer		 kick;	/* the next step, from the loop */
+	bool			 connected; /* known to be, after a while */
+	bool			 reused; /* warm, and silent since then */
+	bool			 in_transaction; /* MAIL went, no end yet */
+	int			 greetings; /* that XCLIENT still owes us */
+	struct ext_set		 ext, first_ext;
+	struct reply		 reply;	/* being read */
+	STAILQ_HEAD(, pending)	 pending;
+	size_t			 replies_due; /* for pending that are sent */
+
+	/* The message on its way; spool NULL: none. */
+	struct backend_content	 content;
+	enum { C_NONE, C_WAIT_354, C_SENDING, C_WAIT_REPLY } content_state;
+	void			*content_tag;
+	bool			 at_bol;
+};
+
+TAILQ_HEAD(backend_list, backend);
+
+struct pool {
+	struct worker		*w;	/* outlives us */
+	const struct conf_backend *conf;
+	const struct conf	*global;
+	struct ext_set		 ext;
+	bool			 known;
+	struct backend		*probe;	/* ours; NULL: none under way */
+	uint64_t		 probed_ms; /* clock_ms() of the last one; 0 */
+	struct pool_wait	*waits;
+	struct backend_list	 idle, used, queued;
+	size_t			 open, limit; /* limit 0: any number */
+};
+
+/* backend.c, for the pool */
+struct backend *backend_new(struct pool *p);
+void backend_start(struct backend *b);
+/* A warm one has a new user: tell the backend who it is. */
+void backend_restart(struct backend *b);
+void backend_set_identity(struct backend *b, const struct backend_identity *w);
+/* Say QUIT if that makes sense, close, and free from the loop. */
+void backend_close(struct backend *b);
+/* Free now; for the end of the worker. */
+void backend_destroy(struct backend *b);
+bool backend_is_reusable(const struct backend *b);
+
+/* pool.c, for the backends */
+void pool_learned(struct pool *p, const struct ext_set *ext);
+void pool_probe_ended(struct pool *p);
+/* A warm backend was lost or is too old. */
+void pool_drop_idle(struct pool *p, struct backend *b);
+/* Its RSET is answered. */
+void pool_backend_clean(struct pool *p, struct backend *b);
+/* One session less: somebody may be waiting for that. */
+void pool_closed(struct pool *p, struct backend *b);
+
+#endif
