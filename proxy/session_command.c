@@ -1,0 +1,562 @@
+/*
+ * session_command - the verbs of SMTP: where each is legal, and its handler.
+ *
+ * The dispatcher looks the verb up, compares the state, and answers 5xx or
+ * calls; handlers never test the state again. A handler checks, asks, and
+ * either replies or queues what session_forward() will send.
+ */
+
+#include <ctype.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <event2/buffer.h>
+
+#include "base/mem.h"
+#include "proxy/access.h"
+#include "proxy/session_impl.h"
+#include "smtp/xclient.h"
+
+typedef void command_fn(struct session *s, const struct command *c);
+
+static command_fn cmd_helo, cmd_ehlo, cmd_mail, cmd_rcpt, cmd_data, cmd_bdat,
+    cmd_rset, cmd_noop, cmd_vrfy, cmd_expn, cmd_help, cmd_quit, cmd_starttls,
+    cmd_auth, cmd_xclient, cmd_xforward, cmd_foreign, cmd_unknown;
+
+#define IN_GREETED	(IN(S_HELO) | IN(S_READY) | IN(S_MAIL) | IN(S_RCPT) | \
+			 IN(S_BDAT))
+
+#define CMD_JUNK	1	/* harmless once, an attack a thousand times */
+#define CMD_BEFORE_TLS	2	/* works where starttls = "required" */
+#define CMD_NO_ARG	4	/* 501 with an argument */
+
+static const struct {
+	command_fn	*run;
+	unsigned	 allowed;	/* states, as IN() bits */
+	unsigned	 flags;
+} commands[CMD_VERBS] = {
+	[CMD_UNKNOWN]	= { cmd_unknown, IN_GREETED, CMD_BEFORE_TLS },
+	[CMD_FOREIGN]	= { cmd_foreign, IN_GREETED, CMD_BEFORE_TLS },
+	[CMD_HELO]	= { cmd_helo, IN_GREETED, CMD_JUNK },
+	[CMD_EHLO]	= { cmd_ehlo, IN_GREETED, CMD_JUNK | CMD_BEFORE_TLS },
+	[CMD_LHLO]	= { cmd_unknown, IN_GREETED, 0 },
+	[CMD_STARTTLS]	= { cmd_starttls, IN(S_READY), CMD_BEFORE_TLS },
+	[CMD_AUTH]	= { cmd_auth, IN(S_READY), 0 },
+	[CMD_XCLIENT]	= { cmd_xclient, IN(S_HELO) | IN(S_READY), 0 },
+	[CMD_XFORWARD]	= { cmd_xforward, IN_GREETED, 0 },
+	[CMD_MAIL]	= { cmd_mail, IN(S_READY), 0 },
+	[CMD_RCPT]	= { cmd_rcpt, IN(S_MAIL) | IN(S_RCPT), 0 },
+	[CMD_DATA]	= { cmd_data, IN(S_MAIL) | IN(S_RCPT), CMD_NO_ARG },
+	[CMD_BDAT]	= { cmd_bdat, IN_GREETED, 0 },
+	[CMD_RSET]	= { cmd_rset, IN_GREETED, CMD_JUNK | CMD_NO_ARG },
+	[CMD_NOOP]	= { cmd_noop, IN_GREETED, CMD_JUNK | CMD_BEFORE_TLS },
+	[CMD_VRFY]	= { cmd_vrfy, IN_GREETED, CMD_JUNK },
+	[CMD_EXPN]	= { cmd_expn, IN_GREETED, CMD_JUNK },
+	[CMD_HELP]	= { cmd_help, IN_GREETED, CMD_JUNK },
+	[CMD_QUIT]	= { cmd_quit, IN_GREETED, CMD_BEFORE_TLS },
+};
+
+bool
+session_is_tls(const struct session *s)
+{
+	return conn_tls(s->client) != NULL;
+}
+
+bool
+session_is_group(enum command_verb v)
+{
+	return v == CMD_MAIL || v == CMD_RCPT;
+}
+
+static bool
+has_tls_to_offer(const struct session *s)
+{
+	return s->listener->tls != NULL && !session_is_tls(s) &&
+	    s->listener->starttls != STARTTLS_OFF;
+}
+
+static bool
+needs_tls_first(const struct session *s)
+{
+	return s->listener->starttls == STARTTLS_REQUIRED &&
+	    !session_is_tls(s);
+}
+
+void
+session_command(struct session *s, const struct command *c)
+{
+	unsigned flags = commands[c->verb].flags;
+
+	if (flags & CMD_JUNK && ++s->junk > s->conf->junk_command_limit)
+		s->errors++;
+	if (c->ctl && c->verb != CMD_FOREIGN)
+		session_reply(s, 501, "5.5.2 control character in a command");
+	else if (!(commands[c->verb].allowed & IN(s->state)))
+		session_reply(s, 503, "5.5.1 bad sequence of commands%s",
+		    s->state == S_HELO ? ": send EHLO first" : "");
+	else if (needs_tls_first(s) && !(flags & CMD_BEFORE_TLS))
+		session_reply(s, 530, "5.7.0 must issue a STARTTLS command "
+		    "first");
+	else if (flags & CMD_NO_ARG && c->arg.len > 0)
+		session_reply(s, 501, "5.5.4 %s takes no argument",
+		    command_name(c->verb));
+	else
+		commands[c->verb].run(s, c);
+}
+
+/* What is not SMTP */
+
+static void
+cmd_unknown(struct session *s, const struct command *c)
+{
+	(void)c;
+	session_reply(s, 500, "5.5.2 command not recognized");
+}
+
+static void
+cmd_foreign(struct session *s, const struct command *c)
+{
+	(void)c;
+	session_reply(s, 500, "5.5.2 this is an SMTP server");
+	session_close(s, CLOSE_NOT_SMTP);
+}
+
+/* Greetings */
+
+void
+session_greet(struct session *s)
+{
+	session_reply(s, 220, "%s ESMTP", s->conf->hostname);
+	session_enter(s, S_HELO);
+}
+
+/* EHLO and HELO begin anew, whatever was before (RFC 5321 4.1.4). */
+static bool
+begin(struct session *s, const struct command *c)
+{
+	if (c->arg.len == 0) {
+		session_reply(s, 501, "5.5.4 %s needs your host name",
+		    command_name(c->verb));
+		return false;
+	}
+	if (!helo_is_safe(c->arg.p, c->arg.len)) {
+		session_reply(s, 501, "5.5.2 %s needs a host name or an "
+		    "address literal", command_name(c->verb));
+		return false;
+	}
+	session_end_txn(s);
+	/* The backend was told another name. */
+	if (s->helo != NULL && !s->authenticated &&
+	    !slice_is(c->arg, s->helo))
+		session_release_backend(s, false);
+	free(s->helo);
+	s->helo = xstrndup(c->arg.p, c->arg.len);
+	s->esmtp = c->verb == CMD_EHLO;
+	memset(&s->offered, 0, sizeof(s->offered));
+	session_enter(s, S_READY);
+	return true;
+}
+
+static void
+cmd_helo(struct session *s, const struct command *c)
+{
+	struct reply r;
+
+	if (!begin(s, c))
+		return;
+	reply_init(&r);
+	reply_set(&r, 250, "%s", s->conf->hostname);
+	session_reply_as(s, &r, true);
+	reply_fini(&r);
+}
+
+/* Say what both sides can do; the answer to EHLO. */
+void
+session_offer(struct session *s)
+{
+	struct ext_ours ours = {
+		.size = s->conf->message_size_limit,
+		.rcptmax = (unsigned)s->conf->recipient_limit,
+		.starttls = has_tls_to_offer(s),
+		.tls = session_is_tls(s),
+		.auth = (session_is_tls(s) || s->conf->auth_without_tls) &&
+		    !s->authenticated,
+		.binary = session_may_chunk(s),
+	};
+	struct ext_set room;
+	struct reply r;
+
+	if (s->trusted_xclient)
+		ours.xclient = 1u << XATTR_NAME | 1u << XATTR_ADDR |
+		    1u << XATTR_PORT | 1u << XATTR_PROTO | 1u << XATTR_HELO |
+		    1u << XATTR_LOGIN | 1u << XATTR_DESTADDR |
+		    1u << XATTR_DESTPORT;
+	ext_intersect(&s->offered, &ours, session_backend_ext(s, &room));
+	reply_init(&r);
+	ext_format(&s->offered, s->conf->hostname, &r);
+	session_reply_as(s, &r, true);
+	reply_fini(&r);
+}
+
+static void
+cmd_ehlo(struct session *s, const struct command *c)
+{
+	if (!begin(s, c))
+		return;
+	session_ask_name(s);
+	session_ehlo(s);
+}
+
+static void
+cmd_starttls(struct session *s, const struct command *c)
+{
+	SSL *ssl;
+
+	if (c->arg.len > 0) {
+		session_reply(s, 501, "5.5.4 STARTTLS takes no argument");
+		return;
+	}
+	if (!has_tls_to_offer(s)) {
+		session_reply(s, session_is_tls(s) ? 503 : 502,
+		    session_is_tls(s) ? "5.5.1 TLS is active already" :
+		    "5.5.1 STARTTLS is not offered");
+		return;
+	}
+	/* A client, or somebody between us and the client, that sends more
+	   before the handshake wants it taken as if it came encrypted. */
+	if (evbuffer_get_length(conn_input(s->client)) > 0) {
+		session_reply(s, 554, "5.5.0 input behind STARTTLS");
+		session_close(s, CLOSE_STARTTLS_INJECTION);
+		return;
+	}
+	if ((ssl = SSL_new(s->listener->tls)) == NULL) {
+		session_reply(s, 454, "4.7.0 TLS is not available now");
+		return;
+	}
+	session_reply(s, 220, "2.0.0 ready to start TLS");
+	/* RFC 3207 4.2: forget what came in plain text. */
+	session_release_backend(s, false);
+	free(s->helo);
+	s->helo = NULL;
+	s->esmtp = false;
+	session_enter(s, S_HELO);
+	session_wait(s, BUSY_TLS, NULL);
+	conn_start_tls(s->client, ssl, true);
+}
+
+/* XCLIENT, from those who may. The session starts again with the banner. */
+
+static const char *
+take(char **to, const char *value)
+{
+	char *copy = value != NULL ? xstrdup(value) : NULL;
+
+	free(*to);
+	*to = copy;
+	return copy;
+}
+
+static void
+cmd_xclient(struct session *s, const struct command *c)
+{
+	struct xclient x = {
+		.addr = s->client_addr, .dest = s->local_addr,
+		.name = s->client_name, .reverse_name = s->reverse_name,
+		.helo = s->helo, .login = s->login,
+	};
+	struct buf store;
+	const char *why;
+
+	if (!s->trusted_xclient) {
+		session_reply(s, 550, "5.7.1 XCLIENT is not for you");
+		return;
+	}
+	buf_init(&store, 4096);
+	if (xclient_parse(&x, c->arg, &store, &why) == -1) {
+		session_reply(s, 501, "5.5.4 XCLIENT: %s", why);
+		buf_fini(&store);
+		return;
+	}
+	session_end_txn(s);
+	session_release_backend(s, false);
+	session_forget_name(s);
+	if (!netaddr_same_ip(&s->client_addr, &x.addr) && x.name ==
+	    s->client_name)
+		x.name = x.reverse_name = NULL;	/* of another address */
+	s->client_addr = x.addr;
+	s->local_addr = x.dest;
+	if (x.name != NULL)
+		s->name_state = NAME_DONE;
+	take(&s->client_name, x.name);
+	take(&s->reverse_name, x.reverse_name);
+	take(&s->login, x.login);
+	free(s->helo);
+	s->helo = NULL;
+	s->esmtp = false;
+	buf_fini(&store);
+	session_log_xclient(s);
+	session_enter(s, S_GREETING);
+	session_greet(s);
+}
+
+static void
+cmd_xforward(struct session *s, const struct command *c)
+{
+	(void)c;
+	session_reply(s, 550, "5.7.1 XFORWARD is not for you");
+}
+
+/* The envelope */
+
+static void
+cmd_mail(struct session *s, const struct command *c)
+{
+	struct address from;
+	struct params params;
+	struct slice path;
+	const char *why;
+	size_t used;
+
+	if (command_path_arg(c->arg, "FROM", s->conf->lenient_paths, &path)) {
+		session_reply(s, 501, "5.5.4 syntax: MAIL FROM:<address>");
+		return;
+	}
+	if (address_parse_path(&from, PATH_REVERSE, path.p, path.len, true,
+	    &s->conf->address, &used, &why) == -1) {
+		session_reply(s, 501, "5.1.7 %s", why);
+		return;
+	}
+	path.p += used;
+	path.len -= used;
+	if (params_parse(&params, PARAM_MAIL, path,
+	    s->esmtp ? &s->offered : NULL, &why) == -1) {
+		session_reply_text(s, why);
+		return;
+	}
+	if (from.utf8 && !(params.present & 1u << PARAM_SMTPUTF8)) {
+		session_reply(s, 553, "5.6.7 the address needs SMTPUTF8");
+		return;
+	}
+	if (s->offered.size > 0 && params.size > s->offered.size) {
+		session_reply(s, 552, "5.3.4 message size exceeds the limit "
+		    "of %llu octets", (unsigned long long)s->offered.size);
+		return;
+	}
+	s->txn = txn_new(&from, &params);
+	session_enter(s, S_MAIL);
+	session_mail(s);
+}
+
+static size_t
+recipient_limit(const struct session *s)
+{
+	size_t limit = s->conf->recipient_limit;
+
+	if (s->offered.rcptmax > 0 && s->offered.rcptmax < limit)
+		return s->offered.rcptmax;
+	return limit;
+}
+
+/* Log what we refuse ourselves; the rest is logged with its reply. */
+static void
+refuse_rcpt(struct session *s, const char *reply, const char *by,
+    const struct address *to)
+{
+	session_log_rcpt(s, to->text, "reject", by, reply);
+	session_reply_text(s, reply);
+}
+
+static void
+cmd_rcpt(struct session *s, const struct command *c)
+{
+	char room[ADDRESS_ROOM + 128];
+	struct address to;
+	struct params params;
+	struct slice path;
+	const char *reply, *why, *by;
+	size_t used;
+
+	if (command_path_arg(c->arg, "TO", s->conf->lenient_paths, &path)) {
+		session_reply(s, 501, "5.5.4 syntax: RCPT TO:<address>");
+		return;
+	}
+	if (address_parse_path(&to, PATH_FORWARD, path.p, path.len, true,
+	    &s->conf->address, &used, &why) == -1) {
+		session_reply(s, 501, "5.1.3 %s", why);
+		return;
+	}
+	path.p += used;
+	path.len -= used;
+	if (params_parse(&params, PARAM_RCPT, path,
+	    s->esmtp ? &s->offered : NULL, &why) == -1)
+		session_reply_text(s, why);
+	else if (to.utf8 && !(s->txn->present & 1u << PARAM_SMTPUTF8))
+		session_reply(s, 553, "5.6.7 the address needs SMTPUTF8");
+	else if (s->txn->naccepted + s->txn->nwaiting >= recipient_limit(s))
+		refuse_rcpt(s, "452 4.5.3 too many recipients",
+		    "recipient-limit", &to);
+	else if ((reply = access_rcpt(s->conf, &to, s->authenticated ||
+	    s->login != NULL, room, sizeof(room), &by)) != NULL)
+		refuse_rcpt(s, reply, by, &to);
+	else if ((reply = session_route(s, &to)) != NULL)
+		refuse_rcpt(s, reply, "route", &to);
+	else
+		txn_add_rcpt(s->txn, &to, &params)->slot = slot_new(s);
+}
+
+/* Content */
+
+static void
+cmd_data(struct session *s, const struct command *c)
+{
+	(void)c;
+	if (s->txn->naccepted == 0) {
+		session_reply(s, 554, "5.5.1 no valid recipients");
+		return;
+	}
+	if (s->bdat_failed) {
+		session_reply(s, 503, "5.5.1 send RSET first");
+		return;
+	}
+	if (s->txn->body == BODY_BINARYMIME) {
+		session_reply(s, 503, "5.5.1 BINARYMIME needs BDAT");
+		return;
+	}
+	/* RFC 2920 3.1: the client must wait for our 354. */
+	if (evbuffer_get_length(conn_input(s->client)) > 0) {
+		session_reply(s, 554, "5.5.0 input before the reply to DATA");
+		session_close(s, CLOSE_TOO_EARLY);
+		return;
+	}
+	session_start_data(s);
+}
+
+static void
+cmd_bdat(struct session *s, const struct command *c)
+{
+	uint64_t size;
+	bool last;
+
+	if (command_bdat_arg(c->arg, &size, &last) == -1) {
+		/* Nobody knows where its data ends and commands begin. */
+		session_reply(s, 501, "5.5.4 syntax: BDAT size [LAST]");
+		session_close(s, CLOSE_BAD_BDAT);
+		return;
+	}
+	session_start_chunk(s, size, last);
+}
+
+/* The rest */
+
+static void
+cmd_rset(struct session *s, const struct command *c)
+{
+	(void)c;
+	session_end_txn(s);
+	if (s->state != S_HELO)
+		session_enter(s, S_READY);
+	session_reply(s, 250, "2.0.0 Ok");
+}
+
+static void
+cmd_noop(struct session *s, const struct command *c)
+{
+	(void)c;
+	session_reply(s, 250, "2.0.0 Ok");
+}
+
+static void
+cmd_vrfy(struct session *s, const struct command *c)
+{
+	if (c->arg.len == 0)
+		session_reply(s, 501, "5.5.4 syntax: VRFY address");
+	else
+		session_reply(s, 252, "2.0.0 cannot verify here; send some "
+		    "mail and see");
+}
+
+static void
+cmd_expn(struct session *s, const struct command *c)
+{
+	(void)c;
+	session_reply(s, 502, "5.5.1 EXPN is not offered");
+}
+
+static void
+cmd_help(struct session *s, const struct command *c)
+{
+	(void)c;
+	session_reply(s, 214, "2.0.0 see RFC 5321");
+}
+
+static void
+cmd_quit(struct session *s, const struct command *c)
+{
+	(void)c;
+	session_reply(s, 221, "2.0.0 Bye");
+	session_close(s, CLOSE_QUIT);
+}
+
+/* AUTH: an opaque exchange between the client and the backend (RFC 4954) */
+
+/* "=" alone is an empty initial response. */
+static bool
+is_base64(struct slice s)
+{
+	size_t i;
+
+	for (i = 0; i < s.len; i++)
+		if (!isalnum((unsigned char)s.p[i]) &&
+		    memchr("+/=", s.p[i], 3) == NULL)
+			return false;
+	return true;
+}
+
+static void
+cmd_auth(struct session *s, const struct command *c)
+{
+	struct slice rest = c->arg, mech, initial;
+	int m;
+
+	if (s->authenticated) {
+		session_reply(s, 503, "5.5.1 already authenticated");
+		return;
+	}
+	if (!session_is_tls(s) && !s->conf->auth_without_tls) {
+		session_reply(s, 538, "5.7.11 encryption required for AUTH");
+		return;
+	}
+	if (!slice_word(&rest, &mech)) {
+		session_reply(s, 501, "5.5.4 syntax: AUTH mechanism");
+		return;
+	}
+	m = auth_mech_find(mech);
+	if (!s->esmtp || !ext_has(&s->offered, EXT_BIT(AUTH)) || m == -1 ||
+	    !(s->offered.auth & 1u << m)) {
+		session_reply(s, 504, "5.5.4 mechanism is not offered");
+		return;
+	}
+	if (slice_word(&rest, &initial)) {
+		if (!is_base64(initial) || slice_word(&rest, &mech)) {
+			session_reply(s, 501, "5.5.2 cannot decode");
+			return;
+		}
+		session_auth(s, xasprintf("AUTH %s %.*s",
+		    auth_mech_name((enum auth_mech)m), (int)initial.len,
+		    initial.p));
+	} else
+		session_auth(s, xasprintf("AUTH %s",
+		    auth_mech_name((enum auth_mech)m)));
+}
+
+void
+session_auth_line(struct session *s, const char *line, size_t len)
+{
+	struct slice text = SLICE(line, len);
+
+	/* Whatever it is, it goes on as one line, or the exchange ends. */
+	if (!is_base64(text) && !slice_is(text, "*"))
+		session_auth(s, xstrdup("*"));
+	else
+		session_auth(s, xstrndup(line, len));
+}

@@ -1,0 +1,292 @@
+/*
+ * session_data - content: from DATA or BDAT into the spool, and the verdict at
+ * its end.
+ *
+ * The message is held until its end is seen and approved; only then does the
+ * backend hear DATA or BDAT. So a client that vanishes, a message that is
+ * refused and a disk that is full leave nothing behind there.
+ */
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <event2/buffer.h>
+
+#include "base/mem.h"
+#include "base/spool.h"
+#include "proxy/session_impl.h"
+
+#define PIECE	32768		/* octets decoded at a time */
+
+void
+intake_free(struct intake **inp)
+{
+	struct intake *in = *inp;
+
+	if (in == NULL)
+		return;
+	*inp = NULL;
+	spool_free(&in->spool);
+	free(in);
+}
+
+static bool
+normalizes(const struct session *s)
+{
+	return s->conf->line_endings == LINES_NORMALIZE ||
+	    netset_has(&s->conf->normalize_from, &s->client_addr);
+}
+
+static uint64_t
+size_limit(const struct session *s)
+{
+	uint64_t ours = s->conf->message_size_limit;
+	uint64_t theirs = backend_extensions(s->backend)->size;
+
+	if (theirs != 0 && (ours == 0 || theirs < ours))
+		return theirs;
+	return ours;
+}
+
+static void
+intake_new(struct session *s)
+{
+	struct intake *in = xcalloc(1, sizeof(*in));
+
+	in->binary = s->txn->body == BODY_BINARYMIME;
+	dot_init(&in->dot, normalizes(s) && !in->binary);
+	in->spool = spool_new(s->conf->spool_directory, s->conf->spool_memory);
+	if (s->backend != NULL && backend_is_ready(s->backend))
+		in->limit = size_limit(s);
+	s->intake = in;
+}
+
+/*
+ * The time a client has for its content: client-timeout to begin with, and
+ * each octet earns its share at min-data-rate, up to client-timeout ahead.
+ * (Postfix: smtpd_min_data_rate with smtpd_per_request_deadline.)
+ */
+static void
+start_clock(struct session *s)
+{
+	s->input_due = clock_ms() + s->conf->client_timeout;
+	conn_deadline(s->client, s->conf->client_timeout);
+}
+
+static void
+earn_time(struct session *s, uint64_t octets)
+{
+	uint64_t now = clock_ms(), most = now + s->conf->client_timeout;
+
+	if (s->conf->min_data_rate == 0)
+		s->input_due = most;
+	else
+		s->input_due += octets * 1000 / s->conf->min_data_rate;
+	if (s->input_due > most)
+		s->input_due = most;
+	conn_deadline(s->client, s->input_due > now ? s->input_due - now : 1);
+}
+
+/* Add decoded content to the spool, or only count it. */
+static void
+keep(struct intake *in, struct evbuffer *piece)
+{
+	in->size += evbuffer_get_length(piece);
+	if (in->limit > 0 && in->size > in->limit)
+		in->too_big = true;
+	if (in->too_big || in->error != 0)
+		spool_free(&in->spool);
+	else if (spool_add(in->spool, piece) == -1)
+		in->error = errno;
+}
+
+/* Decode len octets at p; returns those that were used. */
+static size_t
+decode(struct intake *in, const char *p, size_t len, bool dots, bool *end)
+{
+	struct evbuffer *piece = evbuffer_new();
+	struct evbuffer_iovec out;
+	size_t outlen, used = len;
+
+	evbuffer_reserve_space(piece,
+	    (ssize_t)(in->dot.normalize ? dot_room(len) : len + 2), &out, 1);
+	if (dots)
+		*end = dot_decode(&in->dot, p, len, out.iov_base, &outlen,
+		    &used) == DOT_END;
+	else
+		outlen = dot_pass(&in->dot, p, len, out.iov_base);
+	out.iov_len = outlen;
+	evbuffer_commit_space(piece, &out, 1);
+	keep(in, piece);
+	evbuffer_free(piece);
+	return used;
+}
+
+/* The verdict */
+
+/* Refuse the message that has just ended. */
+static void
+refuse(struct session *s, const char *reply)
+{
+	session_log_refused(s, reply);
+	session_end_txn(s);
+	session_enter(s, S_READY);
+	session_reply_text(s, reply);
+}
+
+/* Why this content cannot be accepted, or NULL. bdat: how it would travel. */
+static const char *
+objection(const struct session *s, bool bdat)
+{
+	const struct intake *in = s->intake;
+
+	if (s->txn->lost || s->backend == NULL)
+		return "451 4.4.2 the next server was lost; try again";
+	if (in->error != 0)
+		return "452 4.3.1 no room for the message now; try again";
+	if (in->too_big)
+		return "552 5.3.4 message size exceeds the limit";
+	if (in->binary)
+		return bdat ? NULL :
+		    "554 5.6.3 the next server takes no BINARYMIME now";
+	if ((in->dot.bare_cr || in->dot.bare_lf) && !in->dot.normalize)
+		return "550 5.5.2 message has a bare CR or LF: lines end in "
+		    "CR LF";
+	if (in->dot.nul && (!bdat || s->conf->nul == NUL_REJECT))
+		return s->conf->nul == NUL_REJECT ?
+		    "554 5.6.0 message has a NUL" : NULL;
+	if (in->dot.longest > s->conf->text_line_limit && !bdat)
+		return "554 5.6.0 message has a line over the limit, and the "
+		    "next server takes no BDAT";
+	return NULL;
+}
+
+/* The client's end of data is there. */
+static void
+finish(struct session *s)
+{
+	bool bdat = s->backend != NULL && backend_is_ready(s->backend) &&
+	    s->conf->backends[s->route].chunking &&
+	    ext_has(backend_extensions(s->backend), EXT_BIT(CHUNKING));
+	const char *reply = objection(s, bdat);
+
+	if (reply != NULL)
+		refuse(s, reply);
+	else
+		session_send_content(s, bdat);
+}
+
+/* DATA */
+
+void
+session_start_data(struct session *s)
+{
+	intake_new(s);
+	session_enter(s, S_DATA);
+	session_reply(s, 354, "End data with <CR><LF>.<CR><LF>");
+	start_clock(s);
+}
+
+static bool
+read_data(struct session *s)
+{
+	struct evbuffer *in = conn_input(s->client);
+	struct evbuffer_iovec v;
+	size_t n;
+	bool end = false;
+
+	while (!end && evbuffer_peek(in, PIECE, NULL, &v, 1) > 0 &&
+	    v.iov_len > 0) {
+		n = v.iov_len < PIECE ? v.iov_len : PIECE;
+		n = decode(s->intake, v.iov_base, n, true, &end);
+		evbuffer_drain(in, n);
+		earn_time(s, n);
+	}
+	if (end)
+		finish(s);
+	return end;
+}
+
+/* BDAT (RFC 3030): exactly size octets follow, whatever we think of them. */
+
+void
+session_start_chunk(struct session *s, uint64_t size, bool last)
+{
+	s->chunk_left = size;
+	s->chunk_last = last;
+	s->chunk_refusal = NULL;
+	s->chunk_back = s->txn != NULL ? S_BDAT : s->state;
+	if (s->txn == NULL)
+		s->chunk_refusal = "503 5.5.1 send MAIL first";
+	else if (s->bdat_failed)
+		s->chunk_refusal = "503 5.5.1 send RSET first";
+	else if (s->txn->naccepted == 0)
+		s->chunk_refusal = "554 5.5.1 no valid recipients";
+	else if (s->intake == NULL)
+		intake_new(s);
+	session_enter(s, S_CHUNK);
+	start_clock(s);
+}
+
+static void
+end_of_chunk(struct session *s)
+{
+	struct intake *in = s->intake;
+	struct evbuffer *rest;
+	char cr[2];
+	size_t n;
+
+	if (s->chunk_refusal == NULL && !s->chunk_last && in->too_big)
+		s->chunk_refusal = "552 5.3.4 message size exceeds the limit";
+	if (s->chunk_refusal != NULL) {
+		if (s->txn != NULL)
+			s->bdat_failed = true;
+		session_enter(s, s->chunk_back);
+		session_reply_text(s, s->chunk_refusal);
+		return;
+	}
+	if (!s->chunk_last) {
+		session_enter(s, S_BDAT);
+		session_reply(s, 250, "2.0.0 %llu octets so far",
+		    (unsigned long long)in->size);
+		return;
+	}
+	if ((n = dot_pass_end(&in->dot, cr)) > 0) {
+		rest = evbuffer_new();
+		evbuffer_add(rest, cr, n);
+		keep(in, rest);
+		evbuffer_free(rest);
+	}
+	finish(s);
+}
+
+static bool
+read_chunk(struct session *s)
+{
+	struct evbuffer *in = conn_input(s->client);
+	struct evbuffer_iovec v;
+	size_t n;
+
+	while (s->chunk_left > 0) {
+		if (evbuffer_peek(in, PIECE, NULL, &v, 1) <= 0 ||
+		    v.iov_len == 0)
+			return false;
+		n = v.iov_len < PIECE ? v.iov_len : PIECE;
+		if (n > s->chunk_left)
+			n = (size_t)s->chunk_left;
+		if (s->chunk_refusal == NULL)
+			decode(s->intake, v.iov_base, n, false, NULL);
+		evbuffer_drain(in, n);
+		s->chunk_left -= n;
+		earn_time(s, n);
+	}
+	end_of_chunk(s);
+	return true;
+}
+
+bool
+session_content(struct session *s)
+{
+	return s->state == S_DATA ? read_data(s) : read_chunk(s);
+}

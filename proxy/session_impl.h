@@ -1,0 +1,221 @@
+/*
+ * session_impl - struct session, for the files session*.c only.
+ *
+ *	session.c		life, states, replies in order, the pump
+ *	session_command.c	the command table; one handler per verb
+ *	session_backend.c	what is forwarded, and what comes back
+ *	session_data.c		DATA and BDAT: content to the spool; the verdict
+ */
+#ifndef PROXY_SESSION_IMPL_H
+#define PROXY_SESSION_IMPL_H
+
+#include <sys/queue.h>
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/net.h"
+#include "base/obj.h"
+#include "filters/txn.h"
+#include "proxy/backend.h"
+#include "proxy/conf.h"
+#include "proxy/conn.h"
+#include "proxy/session.h"
+#include "proxy/worker.h"
+#include "smtp/command.h"
+#include "smtp/dot.h"
+#include "smtp/ext.h"
+#include "smtp/reply.h"
+
+struct resolve_query;
+struct spool;
+
+enum session_state {
+	S_PROXY,		/* a PROXY header is to come first */
+	S_TLS,			/* implicit TLS: the handshake is under way */
+	S_GREETING,		/* we owe the client a banner */
+	S_HELO,			/* banner sent, no EHLO yet */
+	S_READY,		/* between transactions */
+	S_AUTH,			/* the next line belongs to a SASL exchange */
+	S_MAIL,			/* MAIL accepted, no recipient yet */
+	S_RCPT,			/* at least one RCPT accepted */
+	S_DATA,			/* reading content up to the dot */
+	S_BDAT,			/* between two chunks */
+	S_CHUNK,		/* reading a chunk */
+	S_CLOSING,		/* final reply queued; input is ignored */
+	S_NSTATES
+};
+
+#define IN(s)	(1u << (s))
+
+enum session_busy {		/* why the next command has to wait */
+	BUSY_NO,		/* it has not; read on */
+	BUSY_REPLIES,		/* replies to earlier commands are to come */
+	BUSY_PROBE,		/* the capabilities are not known yet */
+	BUSY_BACKEND,		/* the reply to AUTH or content is to come */
+	BUSY_TLS		/* a handshake */
+};
+
+enum close_reason {
+#define CLOSE(id, is_error, text)	CLOSE_##id,
+#include "proxy/close.def"
+#undef CLOSE
+	CLOSE_REASONS
+};
+
+/* A reply that cannot leave yet, because one before it is not there. */
+struct slot {
+	STAILQ_ENTRY(slot)	 next;
+	bool			 filled;
+	struct buf		 text;
+};
+
+/* Content on its way in: one message. */
+struct intake {
+	struct dot	 dot;
+	struct spool	*spool;		/* ours */
+	bool		 binary;	/* BODY=BINARYMIME: octets are octets */
+	bool		 too_big;	/* what follows is not kept */
+	int		 error;		/* errno of the spool; 0: none */
+	uint64_t	 limit;		/* octets; 0: none */
+	uint64_t	 size;		/* octets so far, kept or not */
+};
+
+struct session {
+	unsigned		 magic;
+#define SESSION_MAGIC		 0x5e551017
+	uint64_t		 id;	/* in every log line of this session */
+	struct worker		*w;	/* outlives every session */
+	const struct conf	*conf;	/* w's */
+	const struct conf_listener *listener;
+	struct session		*prev, *next;	/* w->sessions */
+
+	enum session_state	 state;
+	enum session_busy	 busy;
+	void			(*then)(struct session *);
+				/* what ends the wait goes on here; or NULL */
+	enum close_reason	 closed_because;
+	bool			 client_eof;	/* it will send no more */
+	bool			 client_gone;	/* it will not even read */
+	struct timer		 reap;	/* frees, from the loop */
+
+	struct conn		*client;	/* ours */
+	size_t			 scanned; /* of smtp/line.h */
+	size_t			 skipped; /* octets of a line too long */
+	bool			 pumping, pump_again;
+	uint64_t		 input_due; /* clock_ms(): content is late */
+
+	/* Who the client is: as connected, or as PROXY and XCLIENT say. */
+	struct netaddr		 peer;		/* of the connection */
+	struct netaddr		 client_addr, local_addr;
+	bool			 trusted_xclient;
+	char			*helo;		/* NULL: not said; ours */
+	bool			 esmtp;		/* it said EHLO */
+	struct ext_set		 offered;	/* to that EHLO */
+	char			*client_name;	/* confirmed PTR name; ours */
+	char			*reverse_name;	/* unconfirmed; ours */
+	char			*login;		/* from XCLIENT; ours */
+	enum { NAME_UNKNOWN, NAME_ASKED, NAME_DONE, NAME_FAILED } name_state;
+	struct resolve_query	*name_query;	/* ours while NAME_ASKED */
+	bool			 authenticated;
+
+	STAILQ_HEAD(, slot)	 slots;		/* replies in order */
+
+	size_t			 route;		/* conf->backends index */
+	struct backend		*backend;	/* ours; NULL: none open */
+	struct pool_wait	 wait;		/* for a probe, */
+	size_t			 wait_pool;	/* of the pool before this */
+	struct slot		*mail_slot;	/* MAIL asks the backend */
+	char			*auth_line;	/* to send when it is ready */
+
+	struct txn		*txn;		/* ours; NULL between them */
+	struct intake		*intake;	/* ours; NULL: no content yet */
+	uint64_t		 chunk_left;	/* BDAT: octets to come */
+	bool			 chunk_last;
+	bool			 bdat_failed;	/* 503 until the txn ends */
+	const char		*chunk_refusal;	/* reply at its end, or NULL */
+	enum session_state	 chunk_back;	/* state after a refused one */
+
+	uint64_t		 started_us;
+	unsigned		 errors;	/* of the client */
+	unsigned		 junk;		/* since the last message */
+	unsigned		 ntxns;		/* messages the backend took */
+};
+
+/* session.c */
+void session_enter(struct session *s, enum session_state next);
+void session_pump(struct session *s);
+/* Stop running commands until session_resume(); then: go on there first. */
+void session_wait(struct session *s, enum session_busy why,
+    void (*then)(struct session *));
+void session_resume(struct session *s);
+/* May be called from any depth of callback; frees nothing itself. */
+void session_close(struct session *s, enum close_reason why);
+/* End the transaction here; the backend hears RSET if it knew of it. */
+void session_end_txn(struct session *s);
+
+/* Our reply to the command that is being run; printf format. */
+void session_reply(struct session *s, int code, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+/* A reply of static text that begins with its code: "555 5.5.4 …". */
+void session_reply_text(struct session *s, const char *code_and_text);
+/* A whole reply; bare: without enhanced codes of ours. */
+void session_reply_as(struct session *s, const struct reply *r, bool bare);
+/* The reply to this command comes later; slot_fill() once. */
+struct slot *slot_new(struct session *s);
+void slot_fill(struct session *s, struct slot *slot, const struct reply *r);
+/* Replies that will never come: forget them and what waits behind them. */
+void session_drop_slots(struct session *s);
+void slot_fill_text(struct session *s, struct slot *slot,
+    const char *code_and_text);
+
+/* session_command.c */
+void session_command(struct session *s, const struct command *c);
+void session_auth_line(struct session *s, const char *line, size_t len);
+void session_offer(struct session *s);	/* the reply to EHLO */
+void session_log_xclient(const struct session *s);
+void session_greet(struct session *s);
+bool session_is_tls(const struct session *s);
+/* Does this verb belong to the pipelined group, so that it need not wait? */
+bool session_is_group(enum command_verb v);
+
+/* session_backend.c */
+/* EHLO is said: answer when it is known what the backend can do. */
+void session_ehlo(struct session *s);
+/* MAIL is approved: reply, or ask the backend. */
+void session_mail(struct session *s);
+/* Choose the backend for a recipient. NULL, or a reply: it cannot be now. */
+const char *session_route(struct session *s, const struct address *to);
+/* Send what is queued for the backend, opening it first if need be. */
+void session_forward(struct session *s);
+/* line (ours from now on) goes to the backend; it is never logged. */
+void session_auth(struct session *s, char *line);
+/* The content is complete and approved. */
+void session_send_content(struct session *s, bool bdat);
+/* Give the backend back, or keep it for the next transaction. */
+void session_release_backend(struct session *s, bool keep);
+/* What can be offered of the backends' extensions; NULL: not known. */
+const struct ext_set *session_backend_ext(struct session *s,
+    struct ext_set *room);
+/* BDAT may be used towards every backend there is. */
+bool session_may_chunk(const struct session *s);
+/* The PTR name is wanted, soon; or not any more. */
+void session_ask_name(struct session *s);
+void session_forget_name(struct session *s);
+void session_cancel_probe(struct session *s);
+void session_log_refused(const struct session *s, const char *reply);
+void session_log_rcpt(const struct session *s, const char *to,
+    const char *verdict, const char *by, const char *reply);
+
+/* session_data.c */
+void session_start_data(struct session *s);
+void session_start_chunk(struct session *s, uint64_t size, bool last);
+/* Take content from the input; false when more has to come first. */
+bool session_content(struct session *s);
+void intake_free(struct intake **in);
+
+#endif
