@@ -36,7 +36,8 @@ endif
 SRCS = \
 	proxy/base/mem.c \
 	proxy/base/buf.c \
-	proxy/base/clock.c
+	proxy/base/clock.c \
+	proxy/smtp/command.c
 
 UNITS = $(wildcard t/unit/*.c)
 OBJS  = $(SRCS:%.c=$O/%.o)
