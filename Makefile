@@ -37,7 +37,8 @@ SRCS = \
 	proxy/base/mem.c \
 	proxy/base/buf.c \
 	proxy/base/clock.c \
-	proxy/smtp/command.c
+	proxy/smtp/command.c \
+	proxy/smtp/line.c
 
 UNITS = $(wildcard t/unit/*.c)
 OBJS  = $(SRCS:%.c=$O/%.o)
