@@ -38,7 +38,8 @@ SRCS = \
 	proxy/base/buf.c \
 	proxy/base/clock.c \
 	proxy/smtp/command.c \
-	proxy/smtp/line.c
+	proxy/smtp/line.c \
+	proxy/smtp/reply.c
 
 UNITS = $(wildcard t/unit/*.c)
 OBJS  = $(SRCS:%.c=$O/%.o)
