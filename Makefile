@@ -39,7 +39,8 @@ SRCS = \
 	proxy/base/clock.c \
 	proxy/smtp/command.c \
 	proxy/smtp/line.c \
-	proxy/smtp/reply.c
+	proxy/smtp/reply.c \
+	proxy/smtp/ext.c
 
 UNITS = $(wildcard t/unit/*.c)
 OBJS  = $(SRCS:%.c=$O/%.o)
