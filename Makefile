@@ -40,7 +40,8 @@ SRCS = \
 	proxy/smtp/command.c \
 	proxy/smtp/line.c \
 	proxy/smtp/reply.c \
-	proxy/smtp/ext.c
+	proxy/smtp/ext.c \
+	proxy/smtp/dot.c
 
 UNITS = $(wildcard t/unit/*.c)
 OBJS  = $(SRCS:%.c=$O/%.o)
