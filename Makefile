@@ -36,7 +36,12 @@ endif
 SRCS = \
 	proxy/base/mem.c \
 	proxy/base/buf.c \
-	proxy/base/clock.c
+	proxy/base/clock.c \
+	proxy/smtp/command.c \
+	proxy/smtp/line.c \
+	proxy/smtp/reply.c \
+	proxy/smtp/ext.c \
+	proxy/smtp/dot.c
 
 UNITS = $(wildcard t/unit/*.c)
 OBJS  = $(SRCS:%.c=$O/%.o)

@@ -16,9 +16,10 @@
 enum command_verb {
 	CMD_UNKNOWN,		/* answered 500 5.5.2 */
 	CMD_FOREIGN,		/* not SMTP at all: GET, POST, PUT, HEAD,
-				   OPTIONS, CONNECT, PRI, a "Label:" line, a
+				   OPTIONS, CONNECT, PRI, …, a "Label:" line, a
 				   line that starts with no letter (a TLS
-				   ClientHello): one reply and a close */
+				   ClientHello, a space): one reply and a
+				   close. An empty line is CMD_UNKNOWN */
 	CMD_HELO, CMD_EHLO, CMD_LHLO, CMD_MAIL, CMD_RCPT, CMD_DATA, CMD_BDAT,
 	CMD_RSET, CMD_NOOP, CMD_VRFY, CMD_EXPN, CMD_HELP, CMD_QUIT,
 	CMD_STARTTLS, CMD_AUTH, CMD_XCLIENT, CMD_XFORWARD,
@@ -27,7 +28,8 @@ enum command_verb {
 
 struct command {
 	enum command_verb	verb;
-	struct slice		name;	/* the verb as sent */
+	struct slice		name;	/* the verb as sent: up to the first
+					   space */
 	struct slice		arg;	/* behind the verb, without the spaces
 					   around it; len 0: none */
 	bool			ctl;	/* the line has a control character or
@@ -41,9 +43,10 @@ void command_parse(struct command *c, const char *p, size_t len);
 const char *command_name(enum command_verb v);
 
 /*
- * The argument of MAIL "FROM:" or RCPT "TO:" in any case: stores what follows
- * the colon. Strict as in 4.1.1.2: no space on either side of the colon,
- * unless lenient ("postel"), which lets one run of spaces pass. 0, or -1.
+ * The argument of MAIL or RCPT, which begins with keyword ("FROM:", "TO:"; the
+ * colon may be left out here) in any case: stores what follows the colon,
+ * perhaps nothing. Strict as in 4.1.1.2: no space on either side of the colon,
+ * unless lenient ("postel"), which lets a run of spaces pass. 0, or -1.
  */
 int command_path_arg(struct slice arg, const char *keyword, bool lenient,
     struct slice *rest);

@@ -37,10 +37,12 @@ struct dot {
 	bool		eight_bit;	/* saw an octet above 127 */
 	bool		ends_in_crlf;	/* the output so far ends in CR LF or is
 					   empty */
-	uint64_t	dotted;		/* output lines that start with a dot:
-					   when 0, content needs no stuffing */
+	uint64_t	dotted;		/* output lines that start with a dot,
+					   behind any LF: what dot_encode()
+					   adds; 0: it has nothing to do */
 	size_t		line;		/* private: octets in this line */
-	size_t		longest;	/* longest output line, CR LF included */
+	size_t		longest;	/* longest output line so far, up to any
+					   LF and with its end */
 };
 
 /* Prepare for the first octet. Also resets a used decoder. */
@@ -49,8 +51,8 @@ void dot_init(struct dot *d, bool normalize);
 /*
  * Decode inlen octets from in to out, which has room for dot_room(inlen)
  * octets and does not overlap in. Stores the octets written in *outlen and the
- * octets consumed in *used; after DOT_END *used may be less than inlen. Cannot
- * fail.
+ * octets consumed in *used; after DOT_END *used may be less than inlen, and the
+ * output as a whole is empty or ends in CR LF. Cannot fail.
  */
 enum dot_status dot_decode(struct dot *d, const char *in, size_t inlen,
     char *out, size_t *outlen, size_t *used);
@@ -71,7 +73,8 @@ dot_room(size_t inlen)
  * Stuff content for DATA: *at_bol is true at the start of a line; keep it
  * between pieces, true before the first. out has room for 2 * inlen octets.
  * The content is canonical (CR LF only). Returns the octets written. The
- * caller adds ".\r\n" at the end, with "\r\n" in front unless *at_bol.
+ * caller adds ".\r\n" at the end, with "\r\n" in front unless *at_bol. Should
+ * a bare LF be in it by mistake, a dot behind it is stuffed too.
  */
 size_t dot_encode(bool *at_bol, const char *in, size_t inlen, char *out);
 

@@ -16,20 +16,22 @@ enum line_status {
 	LINE_MORE,		/* no line end yet, and still within the limit */
 	LINE_OK,
 	LINE_BARE_LF,		/* the line ends at a LF without CR */
-	LINE_TOO_LONG		/* more than limit octets without a line end, or
-				   a line longer than limit */
+	LINE_TOO_LONG		/* limit octets without a line end, or a line
+				   longer than limit */
 };
 
 /*
  * Look for the first line in p[0..len). limit is the longest line in octets,
- * CR LF included. For LINE_OK and LINE_BARE_LF *line is the line without its
- * end and *used its length with the end; for LINE_TOO_LONG *used is what may
- * be thrown away: the line with its end, or all of it when the end has not
- * come (the caller goes on discarding up to the end of the line). A CR inside
- * a line is left there: no command allows it, and the parser says so.
+ * CR LF included, at least 2. For LINE_OK and LINE_BARE_LF (which is reported
+ * whatever the length) *line is the line without its end and *used its length
+ * with the end; for LINE_TOO_LONG *used is what may be thrown away: the line
+ * with its end (p[*used - 1] is a LF), or all of it when the end has not come,
+ * save a CR whose LF may follow. The caller then goes on discarding: it calls
+ * with the next octets until any line ends. A CR inside a line is left there:
+ * no command allows it, and the parser says so.
  * *scanned holds the number of octets known to have no LF, so that a line that
- * comes octet by octet is looked at once: set it to 0 for a new line, keep it
- * between calls for the same one.
+ * comes octet by octet is looked at once: 0 for a new line; it is 0 again
+ * after anything but LINE_MORE.
  */
 enum line_status line_cut(const char *p, size_t len, size_t limit,
     size_t *scanned, struct slice *line, size_t *used);

@@ -44,10 +44,10 @@ enum reply_status {
 /*
  * Go on parsing with p[0..len), which starts where the last call's *used
  * ended; r was reset before the first call and holds the lines so far. Only
- * complete lines are consumed. Lines may end in LF alone (old servers do);
- * controls in the text become "?". BAD: not three digits 200–599 and then
- * space, "-" or the line end; a code that changes inside a reply; a line or a
- * reply beyond the limits above.
+ * complete lines are consumed. Lines may end in LF alone (old servers do); a TAB
+ * in the text becomes a space, other controls and what is no UTF-8 become "?".
+ * BAD: not three digits 200–599 and then space, "-" or the line end; a code
+ * that changes inside a reply; a line or a reply beyond the limits above.
  */
 enum reply_status reply_parse(struct reply *r, const char *p, size_t len,
     size_t *used, const char **why);
@@ -62,15 +62,17 @@ size_t reply_enhanced(int code, const char *line, size_t len);
  * Append to out what a client gets: the same code on every line, "-" on all
  * but the last, and, unless bare, an enhanced code on every line of a 2xx,
  * 4xx or 5xx: the line's own, or the one of the first line that has one, or
- * X.0.0 with the class of the code. Lines are cut so that none has more than
- * 512 octets. A reply without lines gets one. bare: for the greeting, HELO,
- * EHLO and clients that did not say EHLO.
+ * X.0.0; always with the class of the code. Lines are cut so that none has more
+ * than 512 octets (but a challenge, 334, stays whole). A reply without lines
+ * gets one. bare: for the greeting, HELO, EHLO and clients that did not say
+ * EHLO. The code must be within 200 to 599.
  */
 void reply_format(const struct reply *r, bool bare, struct buf *out);
 
 /*
  * Set a reply of our own: one line, or several separated by LF. The text
- * begins with its enhanced code where one belongs. Controls become "?".
+ * begins with its enhanced code where one belongs. Controls become "?", and
+ * what is longer than REPLY_LINE_MAX is cut.
  */
 void reply_set(struct reply *r, int code, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
