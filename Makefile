@@ -9,7 +9,7 @@
 # make SAN=1 …    with AddressSanitizer and UBSan, in its own objects
 # make V=1 …      show the commands
 
-PKGS      = libevent openssl libconfuse libidn2 libunbound libldns libsystemd
+PKGS      = libevent openssl libconfuse libidn2 libunbound ldns libsystemd
 CC       ?= cc
 CFLAGS   ?= -O2 -g
 WARN      = -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
