@@ -40,7 +40,8 @@ SRCS = \
 	proxy/base/buf.c \
 	proxy/base/clock.c \
 	proxy/base/net.c \
-	proxy/base/spool.c
+	proxy/base/spool.c \
+	proxy/base/proxyhdr.c
 
 UNITS = $(wildcard t/unit/*.c)
 OBJS  = $(SRCS:%.c=$O/%.o)
