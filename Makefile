@@ -9,7 +9,7 @@
 # make SAN=1 …    with AddressSanitizer and UBSan, in its own objects
 # make V=1 …      show the commands
 
-PKGS      = libevent openssl libconfuse libidn2 libunbound libldns libsystemd
+PKGS      = libevent openssl libconfuse libidn2 libunbound ldns libsystemd
 CC       ?= cc
 CFLAGS   ?= -O2 -g
 WARN      = -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
@@ -34,14 +34,22 @@ endif
 
 # In reading order: tools, the syntax of SMTP, rules, filters, the daemon.
 SRCS = \
+	proxy/base/utf8.c \
+	proxy/base/log.c \
 	proxy/base/mem.c \
 	proxy/base/buf.c \
 	proxy/base/clock.c \
+<<<<<<< HEAD
 	proxy/smtp/command.c \
 	proxy/smtp/line.c \
 	proxy/smtp/reply.c \
 	proxy/smtp/ext.c \
 	proxy/smtp/dot.c
+=======
+	proxy/base/net.c \
+	proxy/base/spool.c \
+	proxy/base/proxyhdr.c
+>>>>>>> base
 
 UNITS = $(wildcard t/unit/*.c)
 OBJS  = $(SRCS:%.c=$O/%.o)

@@ -8,20 +8,33 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #include "base/mem.h"
 
 bool
 slice_is(struct slice a, const char *s)
 {
-	return strlen(s) == a.len && memcmp(a.p, s, a.len) == 0;
+	return strlen(s) == a.len && (a.len == 0 || memcmp(a.p, s, a.len) == 0);
+}
+
+/* Not tolower(3): in a Turkish locale "MAIL" is not "mail". */
+static char
+lower(char c)
+{
+	return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
 }
 
 bool
 slice_is_nocase(struct slice a, const char *s)
 {
-	return strlen(s) == a.len && strncasecmp(a.p, s, a.len) == 0;
+	size_t i;
+
+	if (strlen(s) != a.len)
+		return false;
+	for (i = 0; i < a.len; i++)
+		if (lower(a.p[i]) != lower(s[i]))
+			return false;
+	return true;
 }
 
 void

@@ -96,6 +96,15 @@ arm(void)
 	event_add(timers.wake, &tv);
 }
 
+/* A loop with nothing left to wait for may end. */
+static void
+disarm(void)
+{
+	if (timers.wake_ms != 0)
+		event_del(timers.wake);
+	timers.wake_ms = 0;
+}
+
 static void
 run_due(void)
 {
@@ -129,6 +138,7 @@ clock_start(struct event_base *base)
 void
 clock_stop(void)
 {
+	disarm();
 	if (timers.wake != NULL)
 		event_free(timers.wake);
 	timers.wake = NULL;
@@ -175,6 +185,8 @@ timer_stop(struct timer *t)
 		return;
 	t->place = 0;
 	last = timers.heap[timers.n--];
+	if (timers.n == 0)
+		disarm();
 	if (last == t)
 		return;
 	if (i > 1 && timers.heap[i / 2]->due_ms > last->due_ms)
@@ -187,6 +199,6 @@ void
 clock_advance(uint64_t ms)
 {
 	timers.offset_us += ms * 1000;
-	timers.wake_ms = 0;
+	disarm();
 	run_due();
 }

@@ -36,7 +36,8 @@ uint64_t clock_us(void);
 /* Wall time. */
 struct timespec clock_wall(void);
 
-/* Let timers fire on this loop. Once per process (after fork). */
+/* Let timers fire on this loop. Once per process; a child of a process that
+   called it calls clock_stop() first. */
 void clock_start(struct event_base *base);
 /* Give back what clock_start() took; timers that are set never fire. */
 void clock_stop(void);

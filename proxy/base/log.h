@@ -11,8 +11,14 @@
  * fmt gives the verb and the pairs: log_info(id, "rcpt to=<%s>", …). A value
  * that came from a peer goes through log_quote() first. With log-format json
  * the same line is split into its pairs and written as one JSON object
- * {"time":…,"level":…,"session":…,"event":"rcpt","to":"<a@b>"}; text after
- * the last pair goes into "text".
+ * {"time":…,"level":…,"session":…,"event":"rcpt","to":"<a@b>"}; values are
+ * strings, and words that are no pair go into "text". A plain line says
+ * level=… at its end unless it is info, and without a session it has the name
+ * of the process in its place ("process" in JSON).
+ *
+ * errno is left as it was, and %m works. Controls and broken UTF-8 become "?",
+ * and a message is cut after 4000 octets: nobody can forge a line even if
+ * log_quote() was forgotten.
  */
 #ifndef BASE_LOG_H
 #define BASE_LOG_H
@@ -21,7 +27,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARN, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG };
+enum log_level {
+	LOG_LEVEL_ERROR, LOG_LEVEL_WARN, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG
+};
 
 /*
  * Where lines go: "stderr", "file:PATH" (appended to, created 0640), "syslog"
@@ -56,8 +64,8 @@ void fatal(const char *fmt, ...)
  * Text from a peer, made fit for a line: in double quotes when it holds
  * anything but printable ASCII without space, quote, backslash and "=" (UTF-8
  * that is valid stays), with \" \\ \n \r \t \xHH; cut after max octets of
- * input with "..." behind. Returns out, which has room for outlen octets; 4 *
- * max + 6 is always enough, less cuts earlier.
+ * input with "..." behind the quotes. Returns out, which has room for outlen
+ * octets, at least 6; 4 * max + 6 is always enough, less cuts earlier.
  */
 char *log_quote(char *out, size_t outlen, const char *p, size_t len,
     size_t max);

@@ -24,14 +24,16 @@ enum proxyhdr_status {
 struct proxyhdr {
 	bool		local;		/* v2 LOCAL, v1/v2 UNKNOWN/UNSPEC: keep
 					   the addresses of the connection */
-	struct netaddr	src, dst;
+	struct netaddr	src, dst;	/* unless local; AF_UNIX is possible,
+					   and has no path */
 };
 
 /*
  * Parse the header at the start of what a connection sent. On DONE *used is
  * its length. *why is static text. A v2 header with a CRC32C TLV is verified;
- * unknown commands and families are BAD; TLVs are checked for their lengths
- * and otherwise ignored.
+ * unknown commands and families, and datagrams, are BAD; TLVs are checked for
+ * their lengths and otherwise ignored. Call it again with more, from the start,
+ * after MORE.
  */
 enum proxyhdr_status proxyhdr_parse(struct proxyhdr *h, const char *p,
     size_t len, size_t *used, const char **why);

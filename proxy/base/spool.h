@@ -24,7 +24,8 @@ void spool_free(struct spool **s);
 /*
  * Append what is in from, leaving it empty. 0; or -1 with errno when the file
  * cannot be made or written (ENOSPC: no room): the spool is then only good for
- * spool_free().
+ * spool_free(). SIGXFSZ must be ignored, or a file that is too large for the
+ * process ends it.
  */
 int spool_add(struct spool *s, struct evbuffer *from);
 
