@@ -34,6 +34,8 @@ endif
 
 # In reading order: tools, the syntax of SMTP, rules, filters, the daemon.
 SRCS = \
+	proxy/base/utf8.c \
+	proxy/base/log.c \
 	proxy/base/mem.c \
 	proxy/base/buf.c \
 	proxy/base/clock.c
