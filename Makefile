@@ -38,7 +38,8 @@ SRCS = \
 	proxy/base/log.c \
 	proxy/base/mem.c \
 	proxy/base/buf.c \
-	proxy/base/clock.c
+	proxy/base/clock.c \
+	proxy/smtp/xtext.c
 
 UNITS = $(wildcard t/unit/*.c)
 OBJS  = $(SRCS:%.c=$O/%.o)
