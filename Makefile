@@ -39,7 +39,8 @@ SRCS = \
 	proxy/base/mem.c \
 	proxy/base/buf.c \
 	proxy/base/clock.c \
-	proxy/smtp/xtext.c
+	proxy/smtp/xtext.c \
+	proxy/smtp/address.c
 
 UNITS = $(wildcard t/unit/*.c)
 OBJS  = $(SRCS:%.c=$O/%.o)
