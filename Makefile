@@ -40,7 +40,8 @@ SRCS = \
 	proxy/base/buf.c \
 	proxy/base/clock.c \
 	proxy/smtp/xtext.c \
-	proxy/smtp/address.c
+	proxy/smtp/address.c \
+	proxy/smtp/param.c
 
 UNITS = $(wildcard t/unit/*.c)
 OBJS  = $(SRCS:%.c=$O/%.o)
