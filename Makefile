@@ -41,7 +41,8 @@ SRCS = \
 	proxy/base/clock.c \
 	proxy/smtp/xtext.c \
 	proxy/smtp/address.c \
-	proxy/smtp/param.c
+	proxy/smtp/param.c \
+	proxy/smtp/xclient.c
 
 UNITS = $(wildcard t/unit/*.c)
 OBJS  = $(SRCS:%.c=$O/%.o)
