@@ -40,6 +40,7 @@ SRCS = \
 	proxy/base/buf.c \
 	proxy/base/clock.c \
 <<<<<<< HEAD
+<<<<<<< HEAD
 	proxy/smtp/command.c \
 	proxy/smtp/line.c \
 	proxy/smtp/reply.c \
@@ -50,6 +51,21 @@ SRCS = \
 	proxy/base/spool.c \
 	proxy/base/proxyhdr.c
 >>>>>>> base
+=======
+	proxy/smtp/xtext.c \
+	proxy/smtp/address.c \
+	proxy/smtp/param.c \
+	proxy/smtp/xclient.c
+>>>>>>> smtpa \
+	filters/txn.c \
+	proxy/conn.c \
+	proxy/backend.c \
+	proxy/pool.c \
+	proxy/access.c \
+	proxy/session.c \
+	proxy/session_command.c \
+	proxy/session_backend.c \
+	proxy/session_data.c
 
 UNITS = $(wildcard t/unit/*.c)
 OBJS  = $(SRCS:%.c=$O/%.o)

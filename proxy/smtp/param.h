@@ -2,9 +2,9 @@
  * param - the ESMTP parameters behind the path of MAIL and RCPT.
  *
  * Each is checked against the grammar of its RFC and against what we offered
- * this client, and then travels verbatim: params.text holds what the client
- * wrote, one space between parameters, and nothing is re-encoded (DKIM, DSN
- * and REQUIRETLS are promises between the two ends).
+ * this client, and then travels verbatim: params.text is what the client
+ * wrote, and nothing is re-encoded (DKIM, DSN and REQUIRETLS are promises
+ * between the two ends).
  */
 #ifndef SMTP_PARAM_H
 #define SMTP_PARAM_H
@@ -17,7 +17,7 @@
 #include "smtp/ext.h"
 
 enum param_id {
-	PARAM_SIZE,		/* RFC 1870: 1*20DIGIT */
+	PARAM_SIZE,		/* RFC 1870: 1*20DIGIT; more are read, too */
 	PARAM_BODY,		/* RFC 6152, 3030: 7BIT 8BITMIME BINARYMIME */
 	PARAM_SMTPUTF8,		/* RFC 6531: no value */
 	PARAM_REQUIRETLS,	/* RFC 8689: no value */
@@ -39,7 +39,8 @@ struct params {
 	uint64_t	size;		/* SIZE=; UINT64_MAX when it is larger */
 	enum param_body	body;
 	bool		never;		/* NOTIFY=NEVER */
-	struct slice	text;		/* all parameters; points into the input */
+	struct slice	text;		/* all parameters, with the spaces
+					   between them; points into the input */
 };
 
 enum param_where { PARAM_MAIL = 1, PARAM_RCPT = 2 };
@@ -56,10 +57,10 @@ int params_parse(struct params *out, enum param_where where, struct slice s,
 
 /*
  * Append " KEY=VALUE" for each parameter of text (as params_parse accepted it)
- * that a backend with these extensions can take. SIZE is left out when the
- * backend has no SIZE: we checked it. Returns 0, or the EXT_BIT of the first
- * extension a parameter needs that the backend lacks: then the command must
- * not be sent.
+ * that a backend with these extensions can take. SIZE, AUTH and BODY=7BIT are
+ * left out when it cannot: we checked the size, and the others promise
+ * nothing. Returns 0, or the EXT_BIT of an extension a parameter needs and the
+ * backend lacks: then the command must not be sent, and out holds only a part.
  */
 unsigned params_forward(struct buf *out, struct slice text,
     const struct ext_set *backend);

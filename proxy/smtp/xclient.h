@@ -35,20 +35,23 @@ struct xclient {
  * the attributes in offered (1 << xattr; ext_set.xclient or .xforward) who the
  * client is. verb is "XCLIENT" or "XFORWARD". Attributes not offered are not
  * sent. Several lines if one would be too long, each a complete command, ADDR
- * in the last one. An unknown name is [UNAVAILABLE] or [TEMPUNAVAIL]; so is
- * one that holds anything but letters, digits, ".", "-", "_" or that is too
- * long. IPv6 addresses have the prefix "IPV6:". LOGIN goes only by XCLIENT.
- * Returns the number of lines; 0 if nothing is offered.
+ * in the last one, and LOGIN with it. An unknown name is [UNAVAILABLE] or
+ * [TEMPUNAVAIL]; one that holds anything but letters, digits, ".", "-", "_",
+ * that has only digits and dots, or that is too long, is [UNAVAILABLE], and so
+ * is any other value that is not known or not fit to be sent, but PROTO, which
+ * is left out. IPv6 addresses have the prefix "IPV6:". LOGIN goes only by
+ * XCLIENT. Returns the number of lines; 0 if nothing is offered.
  */
 int xclient_format(struct buf *out, const char *verb, unsigned offered,
     const struct xclient *x);
 
 /*
  * Parse the argument of an XCLIENT we were sent by a trusted peer and change
- * what it names in *x; strings point into store, which the caller keeps as
- * long as *x. [UNAVAILABLE] and [TEMPUNAVAIL] clear a value. 0, or -1 with
- * *why: an unknown attribute, bad xtext, a bad address or port, a name with
- * odd characters. *x is unchanged on failure.
+ * what it names in *x. Afterwards all strings of *x, named or not, are in
+ * store, whose former content is gone; the caller keeps it as long as *x.
+ * [UNAVAILABLE] and [TEMPUNAVAIL] clear a value. 0, or -1 with *why: an unknown
+ * or repeated attribute, bad xtext, a bad address or port, a name with odd
+ * characters, more than store's limit. *x and store are unchanged on failure.
  */
 int xclient_parse(struct xclient *x, struct slice arg, struct buf *store,
     const char **why);
