@@ -39,24 +39,18 @@ SRCS = \
 	proxy/base/mem.c \
 	proxy/base/buf.c \
 	proxy/base/clock.c \
-<<<<<<< HEAD
-<<<<<<< HEAD
+	proxy/base/net.c \
+	proxy/base/spool.c \
+	proxy/base/proxyhdr.c \
 	proxy/smtp/command.c \
 	proxy/smtp/line.c \
 	proxy/smtp/reply.c \
 	proxy/smtp/ext.c \
-	proxy/smtp/dot.c
-=======
-	proxy/base/net.c \
-	proxy/base/spool.c \
-	proxy/base/proxyhdr.c
->>>>>>> base
-=======
+	proxy/smtp/dot.c \
 	proxy/smtp/xtext.c \
 	proxy/smtp/address.c \
 	proxy/smtp/param.c \
-	proxy/smtp/xclient.c
->>>>>>> smtpa \
+	proxy/smtp/xclient.c \
 	filters/txn.c \
 	proxy/conn.c \
 	proxy/backend.c \

@@ -214,11 +214,7 @@ clean(char *p, size_t len)
 	}
 }
 
-<<<<<<< HEAD
 /* At most MESSAGE_MAX octets of message; "..." says that it was cut. */
-=======
-/* Format a message of at most MESSAGE_MAX octets; "..." says that it was cut. */
->>>>>>> smtpa
 __attribute__((format(printf, 2, 0))) static size_t
 format(char text[MESSAGE_MAX + 1], const char *fmt, va_list ap)
 {
@@ -379,11 +375,7 @@ put_json(struct line *l, enum log_level level, uint64_t id, const char *p,
 	puts_to(l, "}");
 }
 
-<<<<<<< HEAD
 /* logfmt. What is not "info" says so at the end, out of the way of the verb. */
-=======
-/* logfmt; only what is not "info" says so, at the end, where it can be found. */
->>>>>>> smtpa
 static void
 put_plain(struct line *l, enum log_level level, uint64_t id, const char *p,
     size_t len)
