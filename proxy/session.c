@@ -616,8 +616,10 @@ run_next(struct session *s)
 	if (have == 0)
 		return false;
 	p = (const char *)evbuffer_pullup(in, (ssize_t)have);
-	status = line_cut(p, have, s->skipped > 0 ? 0 : limit_for(s, p, have),
+	status = line_cut(p, have, s->skipped > 0 ? 2 : limit_for(s, p, have),
 	    &s->scanned, &line, &used);
+	if (s->skipped > 0 && status != LINE_MORE)
+		status = LINE_TOO_LONG;		/* the rest of it */
 	switch (status) {
 	case LINE_MORE:
 		/* A TLS ClientHello has no line end: do not wait for one. */
@@ -626,6 +628,8 @@ run_next(struct session *s)
 			return run_foreign(s);
 		return false;
 	case LINE_TOO_LONG:
+		if (used == 0)
+			return false;
 		skip_line(s, p[used - 1] == '\n', used);
 		return true;
 	case LINE_BARE_LF:

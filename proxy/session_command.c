@@ -256,6 +256,12 @@ take(char **to, const char *value)
 	return copy;
 }
 
+static bool
+is_same(const char *a, const char *b)
+{
+	return a != NULL && b != NULL && strcmp(a, b) == 0;
+}
+
 static void
 cmd_xclient(struct session *s, const struct command *c)
 {
@@ -280,9 +286,13 @@ cmd_xclient(struct session *s, const struct command *c)
 	session_end_txn(s);
 	session_release_backend(s, false);
 	session_forget_name(s);
-	if (!netaddr_same_ip(&s->client_addr, &x.addr) && x.name ==
-	    s->client_name)
-		x.name = x.reverse_name = NULL;	/* of another address */
+	if (!netaddr_same_ip(&s->client_addr, &x.addr)) {
+		/* A name we know belongs to the address we knew. */
+		if (is_same(x.name, s->client_name))
+			x.name = NULL;
+		if (is_same(x.reverse_name, s->reverse_name))
+			x.reverse_name = NULL;
+	}
 	s->client_addr = x.addr;
 	s->local_addr = x.dest;
 	if (x.name != NULL)
