@@ -16,6 +16,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -101,6 +102,7 @@ log_reopen(void)
 		    strerror(errno));
 		return;
 	}
+	log_flush();
 	close(out.fd);
 	out.fd = fd;
 }
@@ -108,6 +110,7 @@ log_reopen(void)
 void
 log_close(void)
 {
+	log_flush();
 	if (out.path != NULL)
 		close(out.fd);
 	else if (out.fd == -1)
@@ -395,6 +398,13 @@ put_plain(struct line *l, enum log_level level, uint64_t id, const char *p,
 
 /* Writing it */
 
+/* Lines that wait for log_flush(), as many as a pipe takes at once. */
+static struct {
+	bool	on;
+	char	text[PIPE_BUF];
+	size_t	len;
+} held;
+
 /* There is nobody to tell when a log cannot be written. */
 static void
 write_line(const char *p, size_t len)
@@ -412,6 +422,36 @@ write_line(const char *p, size_t len)
 	}
 }
 
+void
+log_flush(void)
+{
+	size_t len = held.len;
+
+	held.len = 0;
+	if (len > 0)
+		write_line(held.text, len);
+}
+
+void
+log_buffer(bool on)
+{
+	log_flush();
+	held.on = on;
+}
+
+static void
+hold_line(const char *p, size_t len)
+{
+	if (len > sizeof(held.text) - held.len)
+		log_flush();
+	if (len > sizeof(held.text)) {
+		write_line(p, len);
+		return;
+	}
+	memcpy(held.text + held.len, p, len);
+	held.len += len;
+}
+
 static void
 emit(enum log_level level, uint64_t id, const char *text, size_t len)
 {
@@ -427,7 +467,9 @@ emit(enum log_level level, uint64_t id, const char *text, size_t len)
 		return;
 	}
 	l.text[l.len++] = '\n';
-	write_line(l.text, l.len);
+	hold_line(l.text, l.len);
+	if (!held.on || level <= LOG_LEVEL_WARN)
+		log_flush();
 }
 
 /* errno is left as it was: callers log first and then return -1. */

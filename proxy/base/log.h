@@ -38,6 +38,13 @@ enum log_level {
  * Before the first call lines go to stderr. Returns 0, or -1 with errno.
  */
 int log_open(const char *where, bool json);
+/*
+ * Hold lines back until log_flush(), so that a turn of the loop costs one
+ * write(2) for all its sessions. A line above info takes those before it along
+ * at once. Off at start; a process that forks turns it on afterwards.
+ */
+void log_buffer(bool on);
+void log_flush(void);
 /* Open the same file again, for log rotation. */
 void log_reopen(void);
 void log_close(void);
