@@ -21,6 +21,7 @@
 #include <openssl/ssl.h>
 
 #include "base/net.h"
+#include "base/setting.h"
 #include "smtp/address.h"
 
 struct table;
@@ -36,11 +37,6 @@ enum conf_tls { TLS_OFF, TLS_MAY, TLS_ENCRYPT, TLS_VERIFY };
 enum conf_line_endings { LINES_REJECT, LINES_NORMALIZE };
 enum conf_nul { NUL_REJECT, NUL_ACCEPT };
 
-struct conf_list {		/* strings */
-	char	**v;
-	size_t	  n;
-};
-
 struct conf_listener {
 	char			*name;		/* the title: "0.0.0.0:25" */
 	struct where		 where;		/* WHERE_TCP or WHERE_UNIX */
@@ -49,7 +45,7 @@ struct conf_listener {
 	char			*tls_certificate, *tls_key;
 	SSL_CTX			*tls;		/* NULL: no certificate */
 	struct netset		 accept_proxy_from, accept_xclient_from;
-	struct conf_list	 chain;		/* names of filters */
+	struct setting_list	 chain;		/* names of filters */
 };
 
 struct conf_backend {
@@ -86,8 +82,9 @@ struct conf {
 	/* who may send what to whom */
 	bool			 relay_any;	/* relay-domains has "*" */
 	bool			 relay_set;	/* relay-domains is given */
-	struct conf_list	 relay_domains;	/* lower case, without "*";
+	struct setting_list	 relay_domains;	/* lower case, without "*";
 						   ".d" matches subdomains */
+	char			*recipients_spec; /* as written, or NULL */
 	struct table		*recipients;	/* NULL: any */
 	char			*recipient_delimiter; /* "" */
 
@@ -112,7 +109,7 @@ struct conf {
 	uint64_t		 proxy_timeout;	/* PROXY header; 5 s */
 	uint64_t		 drain_timeout;	/* SIGTERM; 30 s */
 	uint64_t		 dns_timeout;	/* 5 s */
-	struct conf_list	 dns_servers;
+	struct setting_list	 dns_servers;
 	uint64_t		 session_limit;	/* per worker */
 	unsigned		 error_limit;	/* 20: 421 after so many */
 	unsigned		 junk_command_limit; /* 100 between messages */
@@ -133,7 +130,7 @@ struct conf {
 	size_t			 nroutes;
 };
 
-/* What the command line says over the file. Strings are borrowed. */
+/* What the command line says over the file. conf_load() borrows the strings. */
 struct conf_options {
 	const char	 *file;		/* NULL: none */
 	const char	**listen;	/* replace the file's listeners */
@@ -143,6 +140,23 @@ struct conf_options {
 	const char	**set;		/* KEY=VALUE, any top-level setting */
 	size_t		  nset;
 };
+
+/* A flag that only one verb has: "--foreground". The last has no name. */
+struct conf_flag {
+	const char	 *name;
+	bool		 *set;
+};
+
+/*
+ * Fill *o from argv[1..argc) of the verb argv[0]. The file is the default one
+ * (/etc/vratar/vratar.conf) unless -c, or both --listen and --backend, are
+ * given. flags may be NULL. 0; 1 when --help was answered on stdout; -1 when
+ * something was wrong, which was written to err. *o is ours to fini after 0,
+ * and empty otherwise.
+ */
+int conf_getopt(struct conf_options *o, int argc, char **argv,
+    const struct conf_flag *flags, FILE *err);
+void conf_options_fini(struct conf_options *o);
 
 /*
  * Read, check, load. NULL when there is a mistake; every one of them was

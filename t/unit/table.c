@@ -1,0 +1,309 @@
+/* Tables: the format of texthash files, folding, and the parts of an address
+   in Postfix's order. */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "rules/table.h"
+#include "tap.h"
+
+static char path[] = "/tmp/vratar-table-XXXXXX";
+static char log_path[] = "/tmp/vratar-table-log-XXXXXX";
+
+static void
+write_file(const char *text, size_t len)
+{
+	FILE *f = fopen(path, "w");
+
+	if (f == NULL || fwrite(text, 1, len, f) != len || fclose(f) != 0) {
+		printf("Bail out! %s: %s\n", path, strerror(errno));
+		exit(1);
+	}
+}
+
+static struct table *
+open_file(char **why)
+{
+	char *spec = xasprintf("texthash:%s", path);
+	struct table *t = table_open(spec, why);
+
+	free(spec);
+	return t;
+}
+
+/* want: value, NULL for not found; why: the message without the file. */
+static const struct {
+	const char	*name, *text, *key, *want, *why;
+	int		 keys;
+} files[] = {
+	{ "one line", "a@b.c OK\n", "a@b.c", "OK", NULL, 1 },
+	{ "no end of line", "a 1", "a", "1", NULL, 1 },
+	{ "tabs and spaces", "a \t  1 2  \t\n", "a", "1 2", NULL, 1 },
+	{ "CR LF", "a 1\r\nb 2\r\n", "a", "1", NULL, 2 },
+	{ "empty file", "", "a", NULL, NULL, 0 },
+	{ "only comments", "# a 1\n\n  \n  # b\n", "a", NULL, NULL, 0 },
+	{ "comment after a value is part of it", "a 1 # x\n", "a", "1 # x",
+	    NULL, 1 },
+	{ "keys are folded", "User@Example.ORG Yes\n", "user@example.org",
+	    "Yes", NULL, 1 },
+	{ "questions are folded", "user@example.org yes\n", "USER@EXAMPLE.ORG",
+	    "yes", NULL, 1 },
+	{ "continued", "a one\n two\n\tthree\nb x\n", "a", "one two\tthree",
+	    NULL, 2 },
+	{ "continued over a comment", "a one\n# c\n\n two\n", "a", "one two",
+	    NULL, 1 },
+	{ "value in the next line", "a\n  one\n", "a", "one", NULL, 1 },
+	{ "the first of two is kept", "a 1\nA 2\n", "a", "1", NULL, 1 },
+	{ "quoted key", "\"a b\"@c.d OK\n", "\"a b\"@c.d", "OK", NULL, 1 },
+	{ "quote in a quoted key", "\"a\\\" b\"@c.d OK\n", "\"a\\\" b\"@c.d",
+	    "OK", NULL, 1 },
+	{ "UTF-8", "j\xc3\xb6rg@x.y OK\n", "j\xc3\xb6rg@x.y", "OK", NULL, 1 },
+	{ "part of a key", "abc 1\n", "ab", NULL, NULL, 1 },
+	{ "longer than a key", "abc 1\n", "abcd", NULL, NULL, 1 },
+	{ "empty question", "abc 1\n", "", NULL, NULL, 1 },
+	{ "no value", "a 1\nb\nc 3\n", NULL, NULL,
+	    ":2: the key has no value (try \"KEY OK\")", 0 },
+	{ "no value at the end", "a 1\nb  \n", NULL, NULL,
+	    ":2: the key has no value (try \"KEY OK\")", 0 },
+	{ "first line is a continuation", "\n a 1\n", NULL, NULL,
+	    ":2: white space in front of the first key", 0 },
+	{ "open quote", "a 1\n\"b c 2\n", NULL, NULL,
+	    ":2: a double quote is not closed", 0 },
+	{ "open quote of a continued line", "a 1\n\n\"b c\n 2\n\nd 3\n", NULL,
+	    NULL, ":3: a double quote is not closed", 0 },
+};
+
+static void
+test_files(void)
+{
+	const char *value;
+	struct table *t;
+	char *why, *want;
+	size_t i;
+
+	for (i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
+		write_file(files[i].text, strlen(files[i].text));
+		why = NULL;
+		t = open_file(&why);
+		if (files[i].why != NULL) {
+			want = xasprintf("%s%s", path, files[i].why);
+			is_str(why, want, files[i].name);
+			ok(t == NULL, "  no table");
+			free(want);
+			free(why);
+			continue;
+		}
+		if (!ok(t != NULL, "%s", files[i].name)) {
+			printf("# %s\n", why);
+			continue;
+		}
+		value = NULL;
+		is_int(table_find(t, files[i].key, strlen(files[i].key),
+		    &value), files[i].want ? TABLE_FOUND : TABLE_NOT_FOUND,
+		    "  result");
+		is_str(value, files[i].want, "  value");
+		is_int((long long)table_size(t), files[i].keys, "  keys");
+		table_free(&t);
+		ok(t == NULL, "  freed");
+	}
+}
+
+static void
+test_octets(void)
+{
+	char *why = NULL, *want, key[5000];
+	struct table *t;
+
+	write_file("a 1\nb\0c 2\n", 10);
+	t = open_file(&why);
+	want = xasprintf("%s:2: a NUL octet", path);
+	is_str(why, want, "a NUL in the file");
+	free(want);
+	free(why);
+
+	write_file("a 1\n", 4);
+	t = open_file(&why);
+	is_int(table_find(t, "a\0b", 3, NULL), TABLE_NOT_FOUND,
+	    "a NUL in the question ends nothing");
+	is_int(table_find(t, "ab", 1, NULL), TABLE_FOUND,
+	    "a question has a length, and value may be NULL");
+	memset(key, 'a', sizeof(key));
+	is_int(table_find(t, key, sizeof(key), NULL), TABLE_NOT_FOUND,
+	    "a question of any length");
+	table_free(&t);
+}
+
+static void
+test_open(void)
+{
+	char *why = NULL;
+	struct table *t = NULL;
+
+	ok(table_open("texthash:/nonexistent/x", &why) == NULL, "no file");
+	is_str(why, "/nonexistent/x: No such file or directory", "  why");
+	free(why);
+	ok(table_open("texthash:/", &why) == NULL, "a directory");
+	is_str(why, "/: Is a directory", "  why");
+	free(why);
+	ok(table_open("mysql:/etc/x.cf", &why) == NULL, "no type");
+	is_str(why, "no table type \"mysql\" (there is texthash:)", "  why");
+	free(why);
+	ok(table_open("/etc/x", &why) == NULL, "no colon");
+	is_str(why, "\"/etc/x\" is not a table "
+	    "(try texthash:/etc/postfix/relay_recipients)", "  why");
+	free(why);
+	ok(table_open("texthash:", &why) == NULL, "no argument");
+	free(why);
+	table_free(&t);
+	write_file("a 1\n", 4);
+	t = open_file(&why);
+	ok(strncmp(table_spec(t), "texthash:/tmp/", 14) == 0, "spec");
+	table_free(&t);
+}
+
+static void
+test_duplicates(void)
+{
+	struct buf text;
+	char line[512], *why, *where, *want;
+	struct table *t;
+	int i, warned = 0;
+	FILE *f;
+
+	buf_init(&text, 1000);
+	for (i = 0; i < 20; i++)
+		buf_adds(&text, "same@example.org OK\n");
+	write_file(text.p, text.len);
+	buf_fini(&text);
+	where = xasprintf("file:%s", log_path);
+	log_open(where, false);
+	t = open_file(&why);
+	log_open("stderr", false);
+	is_int((long long)table_size(t), 1, "twenty times the same key");
+	table_free(&t);
+	want = xasprintf("table file=%s line=%d", path, 2);
+	f = fopen(log_path, "r");
+	while (f != NULL && fgets(line, sizeof(line), f) != NULL)
+		if (++warned == 1)
+			ok(strstr(line, want) != NULL &&
+			    strstr(line, "duplicate=same@example.org") != NULL,
+			    "the second is warned of: %s", line);
+	if (f != NULL)
+		fclose(f);
+	is_int(warned, 10, "and then there are not too many warnings");
+	free(where);
+	free(want);
+}
+
+/* The table has every form; delimiter "+-" unless the row says otherwise. */
+static const char *const addresses =
+    "user+ext@example.org exact\n"
+    "user@example.org plain\n"
+    "@example.org domain\n"
+    "only+ext@example.net ext\n"
+    "user@example.net plain\n"
+    "\"a b\"@example.net quoted\n"
+    "\"a\\\\b\"@example.net backslash\n"
+    "owner@example.net owner\n"
+    "list@example.net list\n"
+    "postmaster@example.net pm\n"
+    "+@example.net plus\n";
+
+static const struct {
+	const char	*local, *domain, *delimiter, *want;
+} lookups[] = {
+	{ "user+ext", "example.org", "+", "exact" },
+	{ "user+other", "example.org", "+", "plain" },
+	{ "user-other", "example.org", "+-", "plain" },
+	{ "user-other", "example.org", "+", "domain" },
+	{ "user+other", "example.org", "", "domain" },
+	{ "user+other", "example.org", NULL, "domain" },
+	{ "USER+Ext", "EXAMPLE.org", "+", "exact" },
+	{ "nobody", "example.org", "+", "domain" },
+	{ "nobody", "sub.example.org", "+", NULL },
+	{ "only+ext", "example.net", "+", "ext" },
+	{ "only", "example.net", "+", NULL },
+	{ "user+a+b", "example.net", "+", "plain" },
+	{ "nobody", "example.net", "+", NULL },
+	{ "a b", "example.net", "+", "quoted" },
+	{ "a\\b", "example.net", "+", "backslash" },
+	{ "owner-list", "example.net", "-", NULL },
+	{ "list-request", "example.net", "-", NULL },
+	{ "list-other", "example.net", "-", "list" },
+	{ "list+request", "example.net", "+", "list" },
+	{ "postmaster", "example.net", "m", "pm" },
+	{ "+", "example.net", "+", "plus" },
+	{ "+x", "example.net", "+", NULL },
+	{ "", "example.org", "+", "domain" },
+	{ "", "", "+", NULL },
+};
+
+static void
+test_addresses(void)
+{
+	const char *value;
+	struct table *t;
+	char *why;
+	size_t i;
+
+	write_file(addresses, strlen(addresses));
+	t = open_file(&why);
+	for (i = 0; i < sizeof(lookups) / sizeof(lookups[0]); i++) {
+		value = NULL;
+		is_int(table_find_address(t, lookups[i].local,
+		    lookups[i].domain, lookups[i].delimiter, &value),
+		    lookups[i].want ? TABLE_FOUND : TABLE_NOT_FOUND,
+		    lookups[i].local);
+		is_str(value, lookups[i].want, "  value");
+	}
+	table_free(&t);
+}
+
+/* Many keys: each is found, and its neighbour that is not there is not. */
+static void
+test_many(void)
+{
+	enum { N = 50000 };
+	char key[64], *why;
+	const char *value;
+	struct table *t;
+	int i, found = 0, wrong = 0;
+	FILE *f = fopen(path, "w");
+
+	for (i = 0; i < N; i++)
+		fprintf(f, "user%d@example.org %d\n", 2 * i, i);
+	fclose(f);
+	t = open_file(&why);
+	is_int((long long)table_size(t), N, "many keys");
+	for (i = 0; i < 2 * N; i++) {
+		snprintf(key, sizeof(key), "user%d@example.org", i);
+		if (table_find(t, key, strlen(key), &value) != TABLE_FOUND)
+			continue;
+		found++;
+		wrong += strtol(value, NULL, 10) != i / 2;
+	}
+	is_int(found, N, "all found");
+	is_int(wrong, 0, "with their own values");
+	table_free(&t);
+}
+
+int
+main(void)
+{
+	close(mkstemp(path));
+	close(mkstemp(log_path));
+	test_files();
+	test_octets();
+	test_open();
+	test_duplicates();
+	test_addresses();
+	test_many();
+	unlink(path);
+	unlink(log_path);
+	return tap_done();
+}
