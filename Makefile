@@ -9,7 +9,7 @@
 # make SAN=1 …    with AddressSanitizer and UBSan, in its own objects
 # make V=1 …      show the commands
 
-PKGS      = libevent openssl libconfuse libidn2 libunbound libldns libsystemd
+PKGS      = libevent openssl libconfuse libidn2 libunbound ldns libsystemd
 CC       ?= cc
 CFLAGS   ?= -O2 -g
 WARN      = -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
@@ -36,7 +36,9 @@ endif
 SRCS = \
 	proxy/base/mem.c \
 	proxy/base/buf.c \
-	proxy/base/clock.c
+	proxy/base/clock.c \
+	proxy/hosts.c \
+	proxy/resolve.c
 
 UNITS = $(wildcard t/unit/*.c)
 OBJS  = $(SRCS:%.c=$O/%.o)
