@@ -67,10 +67,18 @@ $O/t/unit-%: $O/t/unit/%.o $O/lib.a
 check: all $(TESTS)
 	VRATAR=./$(PROG) prove -j4 --merge $(if $T,-v $T,$(TESTS) t)
 
+$O/t/bench-idle: t/bench/idle.c
+	@mkdir -p $(@D)
+	@echo "  CC    $<"
+	$(Q)$(CC) -std=c11 $(WARN) $(CPPFLAGS) $(CFLAGS) -o $@ $< $(LDLIBS)
+
+bench: all $O/t/bench-idle
+	VRATAR=./$(PROG) IDLE=$O/t/bench-idle perl t/bench/compare.pl
+
 clean:
 	rm -rf obj obj-san vratar vratar-san run
 
 -include $(OBJS:.o=.d) $O/proxy/main.d $(UNITS:t/unit/%.c=$O/t/unit/%.d)
 
-.PHONY: all check clean
+.PHONY: all check bench clean
 .SECONDARY:
