@@ -124,19 +124,19 @@ set_servers(struct ub_ctx *ub, const char *const *servers, size_t n,
     const char **why)
 {
 	size_t i;
+	int error = 0;
 
-	for (i = 0; i < n; i++)
-		if (ub_ctx_set_fwd(ub, servers[i]) != 0) {
-			*why = "a DNS server is not IP or IP@PORT";
-			return -1;
-		}
+	*why = "a DNS server is not IP or IP@PORT";
+	for (i = 0; i < n && error == 0; i++)
+		error = ub_ctx_set_fwd(ub, servers[i]);
+	if (n > 0)
+		return error == 0 ? 0 : -1;
+	*why = "resolv.conf has a server that cannot be used";
+	error = ub_ctx_resolvconf(ub, NULL);
 	/* resolv.conf(5): without a file, the server is on this machine. */
-	if (n == 0 && ub_ctx_resolvconf(ub, NULL) != 0 &&
-	    ub_ctx_set_fwd(ub, "127.0.0.1") != 0) {
-		*why = "the DNS servers of resolv.conf cannot be used";
-		return -1;
-	}
-	return 0;
+	if (error == UB_READFILE)
+		error = ub_ctx_set_fwd(ub, "127.0.0.1");
+	return error == 0 ? 0 : -1;
 }
 
 struct resolver *
