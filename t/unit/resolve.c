@@ -101,7 +101,7 @@ static struct {
 
 /* Names of the server with manners of their own. */
 static const struct {
-	const char	*name;		/* as it ends */
+	const char	*name;		/* or a domain of names */
 	enum { SERVFAIL, REFUSED, SILENT, GARBAGE, LONG_NAME } manner;
 } odd[] = {
 	{ "7.2.0.192.in-addr.arpa.", SERVFAIL },
@@ -110,6 +110,7 @@ static const struct {
 	{ "1.113.0.203.in-addr.arpa.", SILENT },
 	{ "2.113.0.203.in-addr.arpa.", GARBAGE },
 	{ "3.113.0.203.in-addr.arpa.", LONG_NAME },
+	{ "66.in-addr.arpa.", SILENT },
 };
 
 /* Add the record if it is for name, and what its CNAME leads to; true if the
@@ -197,6 +198,15 @@ make_long_name(uint8_t *wire, size_t len)
 	return len;
 }
 
+static bool
+is_below(const char *name, const char *domain)
+{
+	size_t len = strlen(name), n = strlen(domain);
+
+	return len >= n && strcasecmp(name + len - n, domain) == 0 &&
+	    (len == n || name[len - n - 1] == '.');
+}
+
 /* Fill the reply to name; returns the manner, or -1. */
 static int
 answer(ldns_pkt *reply, const char *name, ldns_rr_type type)
@@ -205,7 +215,7 @@ answer(ldns_pkt *reply, const char *name, ldns_rr_type type)
 	size_t i;
 
 	for (i = 0; i < sizeof(odd) / sizeof(odd[0]); i++)
-		if (strcasecmp(name, odd[i].name) == 0)
+		if (is_below(name, odd[i].name))
 			manner = odd[i].manner;
 	if (manner == SERVFAIL)
 		ldns_pkt_set_rcode(reply, LDNS_RCODE_SERVFAIL);
@@ -583,6 +593,30 @@ test_nested(void)
 	resolver_free(&r);
 }
 
+/* A DNS server that is away: what waits for it is bounded. */
+static void
+test_flood(void)
+{
+	struct resolver *r = start();
+	struct netaddr addr = { AF_INET, 0, { 66, 0, 0, 1 } };
+	struct answer a = { 0 }, b;
+	int i;
+
+	for (i = 0; i < 4096; i++) {
+		addr.ip[1] = (uint8_t)(i >> 8);
+		addr.ip[2] = (uint8_t)i;
+		resolve_name(r, &addr, on_name, &a);
+	}
+	is_int(a.calls, 0, "4096 questions wait");
+	b = ask(r, "192.0.2.1");
+	is_answer(&b, RESOLVE_TEMPFAIL, "", "", "the next one does not");
+	clock_advance(TIMEOUT_MS);
+	is_int(a.calls, 4096, "all have their deadline");
+	b = ask(r, "192.0.2.1");
+	is_answer(&b, RESOLVE_TEMPFAIL, "", "", "orphans count, too");
+	resolver_free(&r);
+}
+
 /* Whatever octets a name has: what we report is a host name. */
 static void
 test_random(void)
@@ -651,6 +685,7 @@ main(void)
 	test_timeout();
 	test_cancel();
 	test_nested();
+	test_flood();
 	test_random();
 	test_system();
 	event_free(server.readable);
