@@ -5,6 +5,7 @@
 # make check      install what is missing, build, run every test below t/
 # make check T=t/200-relay.t     run one test, verbosely
 # make bench      compare with peers, in one interleaved run
+# make fuzz       every parser under libFuzzer; SECONDS=10 for each (clang)
 # make install    DESTDIR= PREFIX=/usr/local
 # make SAN=1 …    with AddressSanitizer and UBSan, in its own objects
 # make V=1 …      show the commands
@@ -24,6 +25,12 @@ CFLAGS   += -fsanitize=address,undefined -fno-sanitize-recover=undefined \
 LDFLAGS  += -fsanitize=address,undefined
 O         = obj-san
 PROG      = vratar-san
+endif
+ifeq ($(FUZZ),1)
+CC        = clang
+CFLAGS   += -fsanitize=address,undefined,fuzzer-no-link \
+            -fno-sanitize-recover=undefined -fno-omit-frame-pointer
+O         = obj-fuzz
 endif
 ifneq ($(CI),)
 WARN     += -Werror
@@ -60,10 +67,15 @@ SRCS = \
 	proxy/session_command.c \
 	proxy/session_backend.c \
 	proxy/session_data.c
+	proxy/hosts.c \
+	proxy/resolve.c
 
 UNITS = $(wildcard t/unit/*.c)
 OBJS  = $(SRCS:%.c=$O/%.o)
 TESTS = $(UNITS:t/unit/%.c=$O/t/unit-%)
+FUZZ_SRCS = $(wildcard t/fuzz/*.c)
+FUZZERS   = $(FUZZ_SRCS:t/fuzz/%.c=$O/t/fuzz-%)
+SECONDS   = 10
 
 all: $(PROG)
 
@@ -88,10 +100,29 @@ $O/t/unit-%: $O/t/unit/%.o $O/lib.a
 check: all $(TESTS)
 	VRATAR=./$(PROG) prove -j4 --merge $(if $T,-v $T,$(TESTS) t)
 
+$O/t/bench-idle: t/bench/idle.c
+	@mkdir -p $(@D)
+	@echo "  CC    $<"
+	$(Q)$(CC) -std=c11 $(WARN) $(CPPFLAGS) $(CFLAGS) -o $@ $< $(LDLIBS)
+
+bench: all $O/t/bench-idle
+	VRATAR=./$(PROG) IDLE=$O/t/bench-idle perl t/bench/compare.pl
+
+$O/t/fuzz-%: $O/t/fuzz/%.o $O/lib.a
+	@echo "  LINK  $@"
+	$(Q)$(CC) $(LDFLAGS) -fsanitize=address,undefined,fuzzer -o $@ $^ $(LDLIBS)
+
+fuzz:
+	$(Q)$(MAKE) FUZZ=1 fuzz-run
+
+fuzz-run: $(FUZZERS)
+	$(Q)t/fuzz/run.sh $(SECONDS) $(FUZZERS)
+
 clean:
-	rm -rf obj obj-san vratar vratar-san run
+	rm -rf obj obj-san obj-fuzz vratar vratar-san run
 
--include $(OBJS:.o=.d) $O/proxy/main.d $(UNITS:t/unit/%.c=$O/t/unit/%.d)
+-include $(OBJS:.o=.d) $O/proxy/main.d $(UNITS:t/unit/%.c=$O/t/unit/%.d) \
+         $(FUZZ_SRCS:%.c=$O/%.d)
 
-.PHONY: all check clean
+.PHONY: all check bench fuzz fuzz-run clean
 .SECONDARY:

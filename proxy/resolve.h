@@ -3,7 +3,9 @@
  * thread: ub_ctx_create_event).
  *
  * One resolver per worker. Every question has a deadline; when it passes the
- * answer is RESOLVE_TEMPFAIL and the late answer goes nowhere.
+ * answer is RESOLVE_TEMPFAIL and the late answer goes nowhere. The servers and
+ * what strangers put into DNS are not trusted: names are checked, and
+ * everything is counted.
  */
 #ifndef PROXY_RESOLVE_H
 #define PROXY_RESOLVE_H
@@ -25,11 +27,14 @@ enum resolve_result {
 
 /*
  * servers: n strings "IP" or "IP@PORT" to ask; n 0: those of
- * /etc/resolv.conf, and /etc/hosts is read. NULL with *why (static).
+ * /etc/resolv.conf, and an address that /etc/hosts names has that name. Both
+ * files are read now and not again. NULL with *why (static).
  */
 struct resolver *resolver_new(struct event_base *base,
     const char *const *servers, size_t n, uint64_t timeout_ms,
     const char **why);
+/* Frees it and leaves NULL; NULL is fine. No callback is called any more, and
+   no handle is good. Not from inside a callback of resolve_name(). */
 void resolver_free(struct resolver **r);
 
 /*
@@ -48,7 +53,8 @@ typedef void resolve_name_fn(void *arg, enum resolve_result result,
     const char *name, const char *reverse);
 struct resolve_query *resolve_name(struct resolver *r,
     const struct netaddr *addr, resolve_name_fn *cb, void *arg);
-/* cb will not be called. */
+/* cb will not be called. Leaves NULL; NULL is fine, and inside cb it is a
+   no-op. */
 void resolve_cancel(struct resolve_query **q);
 
 #endif
