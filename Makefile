@@ -66,7 +66,7 @@ SRCS = \
 	proxy/session.c \
 	proxy/session_command.c \
 	proxy/session_backend.c \
-	proxy/session_data.c
+	proxy/session_data.c \
 	proxy/hosts.c \
 	proxy/resolve.c
 
