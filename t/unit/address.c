@@ -25,6 +25,7 @@ static const struct {
 	{ "<a@1>", "a@1" },
 	{ "<a@3com.4>", "a@3com.4" },
 	{ "<a@r3---s.example>", "a@r3---s.example" },
+	{ "<azAZ09@azAZ09>", "azAZ09@azAZ09" },
 	{ "<-a@example>", "-a@example" },
 
 	/* dots */
@@ -212,10 +213,15 @@ static const struct {
 	{ "<a\xe0\x80\xaf@b>", NULL },
 	{ "<a\xed\xa0\x80@b>", NULL },		/* surrogate */
 	{ "<a\xf4\x90\x80\x80@b>", NULL },	/* past U+10FFFF */
-	{ "<a\xc2\x85@b>", NULL },		/* NEL */
+	{ "<a\xc2\x80@b>", NULL },		/* C1 controls */
+	{ "<a\xc2\x85@b>", NULL },
+	{ "<a\xc2\x9f@b>", NULL },
 	{ "<\"a\xc2\x80\"@b>", NULL },
 	{ "<a\xc2\xa0@b>", "a\xc2\xa0@b" },	/* the first that is none */
 	{ "<a\xef\xb7\x90@b>", NULL },		/* noncharacters */
+	{ "<a\xef\xb7\xaf@b>", NULL },
+	{ "<a\xef\xb7\x8f@b>", "a\xef\xb7\x8f@b" },
+	{ "<a\xef\xb7\xb0@b>", "a\xef\xb7\xb0@b" },
 	{ "<a\xef\xbf\xbf@b>", NULL },
 	{ "<a\xf0\x9f\xbf\xbe@b>", NULL },
 	{ "<a@b\xff>", NULL },
@@ -261,6 +267,53 @@ check_paths(void)
 		else if (ok(rc == 0, "%s is good (%s)", p, rc ? why : ""))
 			is_str(a.text, want, "and is this");
 	}
+}
+
+/* People read these: each says what is wrong, not only that something is. */
+static void
+check_reasons(void)
+{
+	static const struct {
+		const char	*path, *why;
+	} cases[] = {
+		{ "a@b", "no < before the address" },
+		{ "<a@b", "no > behind the address" },
+		{ "<a@b>SIZE=1", "text behind the address" },
+		{ "<a>", "address has no domain" },
+		{ "<a", "address has no domain" },
+		{ "<a[b>", "local part has a character that needs quotes" },
+		{ "<>", "no local part" },
+		{ "<@b>", "no local part" },
+		{ "<.a@b>", "misplaced dot in local part" },
+		{ "<a..b@c>", "misplaced dot in local part" },
+		{ "<a.@b>", "misplaced dot in local part" },
+		{ "<\"a@b>", "bad quoted local part" },
+		{ "<a@b\x1f>", "control character in address" },
+		{ "<a@b\x7f>", "control character in address" },
+		{ "<a b@c>", "space in address" },
+		{ "<(a)b@c>", "comment in address" },
+		{ "<a@b(c)>", "comment in address" },
+		{ "<a@b..c>", "domain has an empty label" },
+		{ "<a@-b>", "domain label starts with a hyphen" },
+		{ "<a@b->", "domain label ends with a hyphen" },
+		{ "<a@b@c>", "no > behind the address" },
+		{ "<a@xn--.b>", "domain is no valid international name" },
+		{ "<a@[b]>", "bad address literal" },
+		{ "<a\xff@b>", "address is not valid UTF-8" },
+	};
+	struct address a;
+	const char *why;
+	size_t i, used;
+
+	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		why = NULL;
+		address_parse_path(&a, PATH_FORWARD, cases[i].path,
+		    strlen(cases[i].path), true, &limits, &used, &why);
+		is_str(why, cases[i].why, cases[i].path);
+	}
+	address_parse_path(&a, PATH_FORWARD, "<\xc5\xbc@b>", 6, false, &limits,
+	    &used, &why);
+	is_str(why, "address needs SMTPUTF8", "UTF-8 without it");
 }
 
 static int
@@ -393,7 +446,8 @@ parse_sized(size_t local, size_t domain, size_t route)
 static void
 check_lengths(void)
 {
-	static const struct address_limits wide = { 300, 1000, ADDRESS_ROOM };
+	static const struct address_limits wide = { 300, 1000, ADDRESS_ROOM },
+	    narrow = { 3, 7, 20 };
 	const char *q64 = "<\"" X60 " x\"@b>", *q65 = "<\"" X60 " xx\"@b>",
 	    *e65 = "<\"" X60 "\\xx\"@b>", *why;
 	char p[3000] = "<a@", *u = p + 3;
@@ -413,6 +467,16 @@ check_lengths(void)
 	is_int(reverse(&a, q64), 0, "quoted, 64 with its quotes");
 	is_int(reverse(&a, q65), -1, "quoted, 65 with its quotes");
 	is_int(reverse(&a, e65), -1, "65 with a backslash that goes");
+
+#define NARROW(s)	address_parse_path(&a, PATH_FORWARD, s, strlen(s), \
+	    true, &narrow, &used, &why)
+	is_int(NARROW("<aaa@b.ccc.d>"), 0, "3 and 7 octets");
+	is_int(NARROW("<aaaa@b>"), -1, "local part of 4");
+	is_int(NARROW("<a@b.ccc.dd>"), -1, "domain of 8");
+	is_int(NARROW("<a@\xc3\xbc>"), 0, "7 octets as A-label");
+	is_int(NARROW("<a@\xc3\xbc.b>"), -1, "9 octets as A-label");
+	is_int(NARROW("<@x:aaa@bbbb>   DSN"), 0, "only the path counts");
+#undef NARROW
 
 	/* 200 labels of one U-label each: 600 octets, 1,600 as A-labels. */
 	for (i = 0; i < 200; i++)
@@ -454,6 +518,8 @@ check_parts(void)
 		{ "<a@[192.0.2.1]>", "a", "[192.0.2.1]", "[192.0.2.1]", false },
 		{ "<a@BÜCHER.Example>", "a", "bücher.Example",
 		  "xn--bcher-kva.example", false },
+		{ "<a@azAZ-09.Example>", "a", "azAZ-09.Example",
+		  "azaz-09.example", false },
 		{ "<a@XN--Bcher-KVA>", "a", "XN--Bcher-KVA", "xn--bcher-kva",
 		  false },
 		{ "<POSTmaster@b>", "POSTmaster", "b", "b", true },
@@ -576,6 +642,7 @@ int
 main(void)
 {
 	check_paths();
+	check_reasons();
 	check_kinds();
 	check_used();
 	check_nul();

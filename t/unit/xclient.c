@@ -98,6 +98,12 @@ check_names(void)
 		bool		 good;
 	} names[] = {
 		{ "a", true },
+		{ "azAZ09.-", false },
+		{ "azAZ09-_.azAZ09", true },
+		{ "a:b", false },
+		{ "a/b", false },
+		{ "a`b", false },
+		{ "a{b", false },
 		{ "a_b.example", true },
 		{ "1-2-3-4.example", true },
 		{ "192.0.2.1.example", true },
@@ -274,15 +280,23 @@ check_parse(void)
 	is_str(x.helo, "[IPv6:::1]", "HELO");
 	is_str(x.name, "mail.example.org", "name is still there");
 
+	is_int(parse(&x, &store, "PORT=[UNAVAILABLE] HELO=[UNAVAILABLE]",
+	    &why), 0, "take the port back");
+	is_str(netaddr_ip(&x.addr, ip), "2001:db8::1", "the address stays");
+	is_int(x.addr.port, 0, "the port does not");
 	is_int(parse(&x, &store, "NAME=[TEMPUNAVAIL] LOGIN=[unavailable] "
 	    "ADDR=[UNAVAILABLE] PORT=[UNAVAILABLE] PROTO=[UNAVAILABLE] "
-	    "REVERSE_NAME=[UNAVAILABLE]", &why), 0, "take it all back");
+	    "REVERSE_NAME=[UNAVAILABLE]", &why), 0, "take it back");
 	ok(x.name == NULL && x.name_tempfail, "name: DNS failed");
 	ok(x.login == NULL && x.reverse_name == NULL && x.proto == NULL &&
 	    x.addr.family == 0 && x.addr.port == 0, "the others: unknown");
 	is_int(parse(&x, &store, "NAME=[UNAVAILABLE]", &why), 0, "no name");
 	ok(x.name == NULL && !x.name_tempfail, "DNS did not fail");
 	is_int(x.dest.port, 25, "destination was never touched");
+	is_int(parse(&x, &store, "DESTADDR=[UNAVAILABLE] "
+	    "DESTPORT=[UNAVAILABLE] HELO=[UNAVAILABLE]", &why), 0, "now it is");
+	ok(x.dest.family == 0 && x.dest.port == 0 && x.helo == NULL,
+	    "and unknown");
 	buf_fini(&store);
 }
 
@@ -298,6 +312,7 @@ check_bad(void)
 		"FOO=x",
 		"IDENT=x",
 		"SOURCE=LOCAL",
+		"IDENT=[UNAVAILABLE]",
 		"NAMES=x",
 		"NAME=a NAME=b",
 		"NAME=a+0D+0Ab",
@@ -326,6 +341,8 @@ check_bad(void)
 		"PORT=0",
 		"PORT=65536",
 		"PORT=100000000000",
+		"PORT=000025",
+		"PORT=2:",
 		"PORT=-1",
 		"PORT=25x",
 		"PORT=smtp",
@@ -354,6 +371,26 @@ check_bad(void)
 		    strcmp(x.login, "me") == 0 &&
 		    strcmp(x.name, "old.example") == 0, "and changes nothing");
 	}
+	buf_fini(&store);
+}
+
+static void
+check_edges(void)
+{
+	static const char *const good[] = {
+		"PORT=1", "PORT=65535", "DESTPORT=10809", "PORT=00025",
+		"LOGIN=" X60 X60 X60 X60 "xxxxxxxxxxxxxxx", "LOGIN=+c3+bc",
+		"  NAME=a  ", "proto=SMTP", "HELO=-",
+	};
+	struct xclient x = { 0 };
+	struct buf store;
+	const char *why;
+	size_t i;
+
+	buf_init(&store, 2000);
+	for (i = 0; i < sizeof(good) / sizeof(good[0]); i++)
+		ok(parse(&x, &store, good[i], &why) == 0, "\"%s\" is good%s",
+		    good[i], why);
 	buf_fini(&store);
 }
 
@@ -424,6 +461,7 @@ main(void)
 	check_long();
 	check_parse();
 	check_bad();
+	check_edges();
 	check_again();
 	check_round_trip();
 	buf_fini(&sent);

@@ -3,6 +3,8 @@
 
 #include "smtp/xtext.h"
 
+#include <stdlib.h>
+
 #include "tap.h"
 
 static const struct {
@@ -19,6 +21,7 @@ static const struct {
 	{ "+C3+BC", true, "ü" },
 	{ "+c3+bc", false, "ü" },
 	{ "+2b", false, "+" },
+	{ "+6a+6f", false, "jo" },
 	{ "+FF", true, "\xff" },
 	{ "+00", false, NULL },
 	{ "a+00b", false, NULL },
@@ -30,6 +33,8 @@ static const struct {
 	{ "+2", false, NULL },
 	{ "+2+", false, NULL },
 	{ "+G0", false, NULL },
+	{ "+6g", false, NULL },
+	{ "+6`", false, NULL },
 	{ "+0G", false, NULL },
 	{ "++2B", false, NULL },
 	{ "a=b", false, NULL },
@@ -48,12 +53,16 @@ check_cases(void)
 
 	buf_init(&b, 100);
 	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		const char *p = cases[i].text, *plain = cases[i].plain;
+		const char *plain = cases[i].plain;
+		size_t len = strlen(cases[i].text);
+		char *p = malloc(len > 0 ? len : 1);	/* ASan sees its end */
 		int rc;
 
-		is_int(xtext_is_valid(p, strlen(p)), cases[i].valid, p);
+		memcpy(p, cases[i].text, len);
+		is_int(xtext_is_valid(p, len), cases[i].valid, cases[i].text);
 		buf_reset(&b);
-		rc = xtext_decode(&b, p, strlen(p));
+		rc = xtext_decode(&b, p, len);
+		free(p);
 		is_int(rc, plain != NULL ? 0 : -1, "decodes or not");
 		is_str(b.p, plain != NULL ? plain : "", "to this");
 	}
