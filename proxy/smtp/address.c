@@ -314,7 +314,7 @@ is_idn_label(const char *p, size_t len)
 	return len >= 4 && strncasecmp(p, "xn--", 4) == 0;
 }
 
-/* The A-label of an international label, in lower case; false if it has none. */
+/* The A-label of an international label, in lower case; false: it has none. */
 static bool
 to_a_label(const char *p, size_t len, char out[LABEL_MAX + 1])
 {

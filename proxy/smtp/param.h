@@ -36,11 +36,11 @@ enum param_body { BODY_NONE, BODY_7BIT, BODY_8BITMIME, BODY_BINARYMIME };
 
 struct params {
 	unsigned	present;	/* 1 << param_id */
-	uint64_t	size;		/* SIZE=; UINT64_MAX when it is larger */
+	uint64_t	size;		/* SIZE=; UINT64_MAX if it is more */
 	enum param_body	body;
 	bool		never;		/* NOTIFY=NEVER */
 	struct slice	text;		/* all parameters, with the spaces
-					   between them; points into the input */
+					   between them; into the input */
 };
 
 enum param_where { PARAM_MAIL = 1, PARAM_RCPT = 2 };

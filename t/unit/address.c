@@ -566,7 +566,8 @@ check_canonical(void)
 	static const char *const pieces[] = {
 		"a", "B", "0", ".", "@", "\"", "\\", " ", "<", ">", ":", ",",
 		"-", "[", "]", "1.2.3.4", "IPv6:", "::", "ü", "É", "xn--",
-		"xn--bcher-kva", "\r", "\n", "\t", "\xff", "\xc2\x85", "(", "a@b",
+		"xn--bcher-kva", "\r", "\n", "\t", "\xff", "\xc2\x85", "(",
+		"a@b",
 	};
 	char path[600], again[ADDRESS_ROOM + 2], one[ADDRESS_ROOM],
 	    two[ADDRESS_ROOM];
