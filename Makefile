@@ -40,7 +40,7 @@ PROG      = vratar-san
 endif
 ifeq ($(FUZZ),1)
 CC        = clang
-CFLAGS   += -fsanitize=address,undefined,fuzzer-no-link \
+override CFLAGS  += -fsanitize=address,undefined,fuzzer-no-link \
             -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 O         = obj-fuzz
 endif
@@ -80,7 +80,7 @@ SRCS = \
 	proxy/session_backend.c \
 	proxy/session_data.c \
 	proxy/hosts.c \
-	proxy/resolve.c
+	proxy/resolve.c \
 	proxy/maildir.c \
 	proxy/sink.c \
 	proxy/sink_command.c \
@@ -132,16 +132,6 @@ check:
 prove: all $(TESTS)
 	VRATAR=./$(PROG) prove -j4 --merge $(if $T,-v $(T:t/unit/%.c=$O/t/unit-%),$(TESTS) t)
 
-install: all
-	install -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/share/man/man5 \
-	    $(DESTDIR)$(PREFIX)/share/man/man8 \
-	    $(DESTDIR)$(PREFIX)/share/doc/vratar/examples
-	install $(PROG) $(DESTDIR)$(PREFIX)/sbin/vratar
-	install -m 644 contrib/man/*.5 $(DESTDIR)$(PREFIX)/share/man/man5
-	install -m 644 contrib/man/*.8 $(DESTDIR)$(PREFIX)/share/man/man8
-	install -m 644 contrib/examples/* README.md LICENSE \
-	    $(DESTDIR)$(PREFIX)/share/doc/vratar/examples
-
 $O/t/bench-idle: t/bench/idle.c
 	@mkdir -p $(@D)
 	@echo "  CC    $<"
@@ -160,12 +150,22 @@ fuzz:
 fuzz-run: $(FUZZERS)
 	$(Q)t/fuzz/run.sh $(SECONDS) $(FUZZERS)
 
+install: all
+	install -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/share/man/man5 \
+	    $(DESTDIR)$(PREFIX)/share/man/man8 \
+	    $(DESTDIR)$(PREFIX)/share/doc/vratar/examples
+	install $(PROG) $(DESTDIR)$(PREFIX)/sbin/vratar
+	install -m 644 contrib/man/*.5 $(DESTDIR)$(PREFIX)/share/man/man5
+	install -m 644 contrib/man/*.8 $(DESTDIR)$(PREFIX)/share/man/man8
+	install -m 644 README.md LICENSE $(DESTDIR)$(PREFIX)/share/doc/vratar
+	install -m 644 contrib/examples/* \
+	    $(DESTDIR)$(PREFIX)/share/doc/vratar/examples
+
 clean:
 	rm -rf obj obj-san obj-fuzz vratar vratar-san run
 
 -include $(OBJS:.o=.d) $O/proxy/main.d $(UNITS:t/unit/%.c=$O/t/unit/%.d) \
          $(FUZZ_SRCS:%.c=$O/%.d)
 
-.PHONY: all check bench fuzz fuzz-run clean
-.PHONY: all built run demo check prove install clean
+.PHONY: all built run demo check prove install bench fuzz fuzz-run clean
 .SECONDARY:
