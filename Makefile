@@ -1,34 +1,46 @@
 # make            build ./vratar
 # make run        install what is missing, build, and serve on 127.0.0.1:2525
 # make run BACKEND=host:port     … in front of a real MTA
-# make demo       play a session through it and show what happened
+# make demo       the same, and play a session through it
 # make check      install what is missing, build, run every test below t/
 # make check T=t/200-relay.t     run one test, verbosely
 # make bench      compare with peers, in one interleaved run
 # make fuzz       every parser under libFuzzer; SECONDS=10 for each (clang)
 # make install    DESTDIR= PREFIX=/usr/local
 # make SAN=1 …    with AddressSanitizer and UBSan, in its own objects
+# make CI=1 …     a warning is an error
 # make V=1 …      show the commands
+
+# What a bare Debian lacks for building, and for the tests on top of it.
+BUILD_DEPS = gcc libc6-dev pkg-config libevent-dev libssl-dev \
+             libconfuse-dev libidn2-dev libunbound-dev libldns-dev \
+             libsystemd-dev uthash-dev
+CHECK_DEPS = perl libio-socket-ssl-perl openssl mandoc procps python3 swaks \
+             postfix sasl2-bin libsasl2-modules
 
 PKGS      = libevent openssl libconfuse libidn2 libunbound ldns libsystemd
 CC       ?= cc
 CFLAGS   ?= -O2 -g
+PREFIX    = /usr/local
 WARN      = -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
             -Wwrite-strings -Wvla -Werror=implicit-function-declaration
-CPPFLAGS += -I. -Iproxy -It -D_GNU_SOURCE $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
-LDLIBS   += $(shell pkg-config --libs $(PKGS) 2>/dev/null)
+# Asked once; not there yet in the first make of "make check", see below.
+PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
+PKG_LIBS   := $(shell pkg-config --libs $(PKGS) 2>/dev/null)
+override CPPFLAGS += -I. -Iproxy -It -D_GNU_SOURCE $(PKG_CFLAGS)
+override LDLIBS   += $(PKG_LIBS)
 O         = obj
 PROG      = vratar
 ifeq ($(SAN),1)
-CFLAGS   += -fsanitize=address,undefined -fno-sanitize-recover=undefined \
-            -fno-omit-frame-pointer
-LDFLAGS  += -fsanitize=address,undefined
+override CFLAGS  += -fsanitize=address,undefined \
+            -fno-sanitize-recover=undefined -fno-omit-frame-pointer
+override LDFLAGS += -fsanitize=address,undefined
 O         = obj-san
 PROG      = vratar-san
 endif
 ifeq ($(FUZZ),1)
 CC        = clang
-CFLAGS   += -fsanitize=address,undefined,fuzzer-no-link \
+override CFLAGS  += -fsanitize=address,undefined,fuzzer-no-link \
             -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 O         = obj-fuzz
 endif
@@ -68,7 +80,12 @@ SRCS = \
 	proxy/session_backend.c \
 	proxy/session_data.c \
 	proxy/hosts.c \
-	proxy/resolve.c
+	proxy/resolve.c \
+	proxy/maildir.c \
+	proxy/sink.c \
+	proxy/sink_command.c \
+	proxy/sink_data.c \
+	proxy/cmd_sink.c
 
 UNITS = $(wildcard t/unit/*.c)
 OBJS  = $(SRCS:%.c=$O/%.o)
@@ -97,8 +114,23 @@ $O/t/unit-%: $O/t/unit/%.o $O/lib.a
 	@echo "  LINK  $@"
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
-check: all $(TESTS)
-	VRATAR=./$(PROG) prove -j4 --merge $(if $T,-v $T,$(TESTS) t)
+# The compiler and pkg-config may come only now: the next make looks again.
+built:
+	@contrib/setup.sh $(BUILD_DEPS)
+	@$(MAKE) --no-print-directory all
+
+run: built
+	@VRATAR=./$(PROG) contrib/run.sh $(BACKEND)
+
+demo: built
+	@VRATAR=./$(PROG) contrib/demo.pl
+
+check:
+	@contrib/setup.sh $(BUILD_DEPS) $(CHECK_DEPS)
+	@$(MAKE) --no-print-directory prove
+
+prove: all $(TESTS)
+	VRATAR=./$(PROG) prove -j4 --merge $(if $T,-v $(T:t/unit/%.c=$O/t/unit-%),$(TESTS) t)
 
 $O/t/bench-idle: t/bench/idle.c
 	@mkdir -p $(@D)
@@ -118,11 +150,22 @@ fuzz:
 fuzz-run: $(FUZZERS)
 	$(Q)t/fuzz/run.sh $(SECONDS) $(FUZZERS)
 
+install: all
+	install -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/share/man/man5 \
+	    $(DESTDIR)$(PREFIX)/share/man/man8 \
+	    $(DESTDIR)$(PREFIX)/share/doc/vratar/examples
+	install $(PROG) $(DESTDIR)$(PREFIX)/sbin/vratar
+	install -m 644 contrib/man/*.5 $(DESTDIR)$(PREFIX)/share/man/man5
+	install -m 644 contrib/man/*.8 $(DESTDIR)$(PREFIX)/share/man/man8
+	install -m 644 README.md LICENSE $(DESTDIR)$(PREFIX)/share/doc/vratar
+	install -m 644 contrib/examples/* \
+	    $(DESTDIR)$(PREFIX)/share/doc/vratar/examples
+
 clean:
 	rm -rf obj obj-san obj-fuzz vratar vratar-san run
 
 -include $(OBJS:.o=.d) $O/proxy/main.d $(UNITS:t/unit/%.c=$O/t/unit/%.d) \
          $(FUZZ_SRCS:%.c=$O/%.d)
 
-.PHONY: all check bench fuzz fuzz-run clean
+.PHONY: all built run demo check prove install bench fuzz fuzz-run clean
 .SECONDARY:
