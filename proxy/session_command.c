@@ -286,8 +286,8 @@ cmd_xclient(struct session *s, const struct command *c)
 	session_end_txn(s);
 	session_release_backend(s, false);
 	session_forget_name(s);
-	if (!netaddr_same_ip(&s->client_addr, &x.addr)) {
-		/* A name we know belongs to the address we knew. */
+	if (!netaddr_same_ip(&s->client_addr, &x.addr) && !s->name_given) {
+		/* What DNS said of the old address; a new name stays. */
 		if (is_same(x.name, s->client_name))
 			x.name = NULL;
 		if (is_same(x.reverse_name, s->reverse_name))
@@ -295,7 +295,8 @@ cmd_xclient(struct session *s, const struct command *c)
 	}
 	s->client_addr = x.addr;
 	s->local_addr = x.dest;
-	if (x.name != NULL)
+	s->name_given = x.name != NULL;
+	if (s->name_given)
 		s->name_state = NAME_DONE;
 	take(&s->client_name, x.name);
 	take(&s->reverse_name, x.reverse_name);

@@ -119,6 +119,7 @@ struct session {
 	char			*client_name;	/* confirmed PTR name; ours */
 	char			*reverse_name;	/* unconfirmed; ours */
 	char			*login;		/* from XCLIENT; ours */
+	bool			 name_given;	/* client_name is, too */
 	enum { NAME_UNKNOWN, NAME_ASKED, NAME_DONE, NAME_FAILED } name_state;
 	struct resolve_query	*name_query;	/* ours while NAME_ASKED */
 	bool			 authenticated;
