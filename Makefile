@@ -69,6 +69,17 @@ SRCS = \
 	proxy/session_data.c \
 	proxy/hosts.c \
 	proxy/resolve.c
+	proxy/privs.c \
+	proxy/notify.c \
+	proxy/channel.c \
+	proxy/control.c \
+	proxy/sockets.c \
+	proxy/listener.c \
+	proxy/worker.c \
+	proxy/master_crew.c \
+	proxy/master_control.c \
+	proxy/master_upgrade.c \
+	proxy/master.c
 
 UNITS = $(wildcard t/unit/*.c)
 OBJS  = $(SRCS:%.c=$O/%.o)
