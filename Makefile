@@ -47,6 +47,7 @@ SRCS = \
 	proxy/base/buf.c \
 	proxy/base/clock.c \
 	proxy/base/net.c \
+	proxy/base/setting.c \
 	proxy/base/spool.c \
 	proxy/base/proxyhdr.c \
 	proxy/smtp/command.c \
@@ -58,7 +59,15 @@ SRCS = \
 	proxy/smtp/address.c \
 	proxy/smtp/param.c \
 	proxy/smtp/xclient.c \
+	rules/table.c \
+	rules/texthash.c \
 	filters/txn.c \
+	proxy/tls.c \
+	proxy/conf_text.c \
+	proxy/conf_parse.c \
+	proxy/conf_rows.c \
+	proxy/conf_options.c \
+	proxy/conf.c \
 	proxy/conn.c \
 	proxy/backend.c \
 	proxy/pool.c \
@@ -68,7 +77,7 @@ SRCS = \
 	proxy/session_backend.c \
 	proxy/session_data.c \
 	proxy/hosts.c \
-	proxy/resolve.c
+	proxy/resolve.c \
 	proxy/privs.c \
 	proxy/notify.c \
 	proxy/channel.c \
@@ -79,7 +88,9 @@ SRCS = \
 	proxy/master_crew.c \
 	proxy/master_control.c \
 	proxy/master_upgrade.c \
-	proxy/master.c
+	proxy/master.c \
+	proxy/cmd_check.c \
+	proxy/cmd_serve.c
 
 UNITS = $(wildcard t/unit/*.c)
 OBJS  = $(SRCS:%.c=$O/%.o)

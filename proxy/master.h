@@ -17,7 +17,8 @@ struct conf_options;
 struct master_options {
 	const struct conf_options *conf;
 	bool		 foreground;	/* the log goes to stderr */
-	char		**argv;		/* to start a new binary with */
+	char		**argv;		/* the verb and what follows: to start
+					   a new binary with */
 };
 
 /* The master's whole life. Returns the exit status: 0 after a signal, 1 when

@@ -60,6 +60,21 @@ set_number(const char *name, long value)
 	setenv(name, text, 1);
 }
 
+/* Started by the path of the binary, whatever name we were started by. */
+static char **
+heir_argv(const struct master *m)
+{
+	char **verb = m->options->argv, **argv;
+	size_t n;
+
+	for (n = 0; verb[n] != NULL; n++)
+		;
+	argv = xcalloc(n + 2, sizeof(argv[0]));
+	argv[0] = m->exe;
+	memcpy(argv + 1, verb, n * sizeof(argv[0]));
+	return argv;
+}
+
 /* In the child. exec() resets our signal handlers and closes the rest. */
 static void
 become_heir(struct master *m, int channel)
@@ -79,7 +94,7 @@ become_heir(struct master *m, int channel)
 		setenv("LISTEN_FDNAMES", all, 1);
 		sigemptyset(&none);
 		sigprocmask(SIG_SETMASK, &none, NULL);
-		execv(m->exe, m->options->argv);
+		execv(m->exe, heir_argv(m));
 	}
 	log_error(0, "upgrade problem=\"cannot run %s: %s\"", m->exe,
 	    strerror(errno));
