@@ -59,6 +59,7 @@ SRCS = \
 	proxy/base/buf.c \
 	proxy/base/clock.c \
 	proxy/base/net.c \
+	proxy/base/setting.c \
 	proxy/base/spool.c \
 	proxy/base/proxyhdr.c \
 	proxy/smtp/command.c \
@@ -70,7 +71,15 @@ SRCS = \
 	proxy/smtp/address.c \
 	proxy/smtp/param.c \
 	proxy/smtp/xclient.c \
+	rules/table.c \
+	rules/texthash.c \
 	filters/txn.c \
+	proxy/tls.c \
+	proxy/conf_text.c \
+	proxy/conf_parse.c \
+	proxy/conf_rows.c \
+	proxy/conf_options.c \
+	proxy/conf.c \
 	proxy/conn.c \
 	proxy/backend.c \
 	proxy/pool.c \
@@ -86,6 +95,19 @@ SRCS = \
 	proxy/sink_command.c \
 	proxy/sink_data.c \
 	proxy/cmd_sink.c
+	proxy/privs.c \
+	proxy/notify.c \
+	proxy/channel.c \
+	proxy/control.c \
+	proxy/sockets.c \
+	proxy/listener.c \
+	proxy/worker.c \
+	proxy/master_crew.c \
+	proxy/master_control.c \
+	proxy/master_upgrade.c \
+	proxy/master.c \
+	proxy/cmd_check.c \
+	proxy/cmd_serve.c
 
 UNITS = $(wildcard t/unit/*.c)
 OBJS  = $(SRCS:%.c=$O/%.o)

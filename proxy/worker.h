@@ -4,6 +4,10 @@
  *
  * Everything a session shares with its neighbours hangs here. There is one
  * struct worker in a process, handed to whoever needs it.
+ *
+ * What the master says over the channel, in lines: "drain", "clock MS" (let
+ * time pass, for tests), "sessions", "reopen" (the log). We say "ready" once,
+ * and "ok" or "ok N" after "clock" and "sessions".
  */
 #ifndef PROXY_WORKER_H
 #define PROXY_WORKER_H
@@ -12,6 +16,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/clock.h"
+
+struct channel;
 struct conf;
 struct event_base;
 struct listener;
@@ -24,25 +31,38 @@ struct worker {
 #define WORKER_MAGIC		 0x30b4e201
 	struct event_base	*base;
 	const struct conf	*conf;
-	struct listener		**listeners;	/* as conf->listeners; ours */
+	struct listener		**listeners;	/* ours; NULL when draining */
+	size_t			 nlisteners;
 	struct pool		**pools;	/* as conf->backends; ours */
 	struct resolver		*resolver;	/* ours */
 	struct session		*sessions;	/* all, linked; theirs */
-	size_t			 nsessions;
+	size_t			 nsessions;	/* their number; theirs */
 	bool			 draining;	/* SIGTERM or reload: sessions
 						   end at their next chance */
+	bool			 done;		/* the last one has ended */
+	struct timer		 drain_deadline;
+	struct channel		*channel;	/* to the master; ours */
+};
+
+/* A listening socket and the index of its block in conf->listeners. */
+struct worker_socket {
+	int	fd;
+	size_t	listener;
 };
 
 /*
  * A worker's whole life, in the child after fork: loop until drained.
- * fds[i] is the listening socket for conf->listeners[i]. channel is our end of
- * a socketpair with the master: lines "drain", "clock MS"; we write "ready";
- * its EOF (the master died) means drain. Returns the exit status.
+ * sockets and the channel (our end of a socketpair with the master, whose EOF
+ * means drain: the master died) are ours from now on; the array is not.
+ * Returns the exit status.
  */
-int worker_run(const struct conf *conf, const int *fds, int channel);
+int worker_run(const struct conf *conf, const struct worker_socket *sockets,
+    size_t nsockets, int channel);
 
-/* A session has ended: accept again if we had stopped at the limit, and leave
+/* A session has left the list: accept again if we had stopped at the limit, and leave
    the loop if we drain and it was the last. */
 void worker_session_ended(struct worker *w);
+/* No more sessions now. */
+bool worker_is_full(const struct worker *w);
 
 #endif

@@ -1,0 +1,57 @@
+/*
+ * main - find the verb and run it; nothing else.
+ */
+
+#include <stdio.h>
+#include <string.h>
+
+#include "proxy/cmd.h"
+
+#define VERSION	"0.1"
+
+static const struct {
+	const char	*verb;
+	int		(*run)(int argc, char **argv);
+	const char	*does;
+} verbs[] = {
+	{ "serve", cmd_serve, "relay SMTP sessions to a backend, and filter" },
+	{ "check", cmd_check, "find all mistakes in the configuration" },
+	{ "sink",  cmd_sink,  "receive mail by SMTP or LMTP into a Maildir" },
+};
+
+#define NVERBS	(sizeof(verbs) / sizeof(verbs[0]))
+
+static void
+usage(FILE *to)
+{
+	size_t i;
+
+	fprintf(to, "usage: vratar VERB [OPTION...]\n\n");
+	for (i = 0; i < NVERBS; i++)
+		fprintf(to, "  %-8s %s\n", verbs[i].verb, verbs[i].does);
+	fprintf(to, "\n\"vratar VERB --help\" shows the options, "
+	    "vratar(8) explains them.\n");
+}
+
+int
+main(int argc, char **argv)
+{
+	const char *verb = argc > 1 ? argv[1] : "";
+	size_t i;
+
+	if (strcmp(verb, "--version") == 0) {
+		printf("vratar " VERSION "\n");
+		return 0;
+	}
+	if (strcmp(verb, "--help") == 0) {
+		usage(stdout);
+		return 0;
+	}
+	for (i = 0; i < NVERBS; i++)
+		if (strcmp(verbs[i].verb, verb) == 0)
+			return verbs[i].run(argc - 1, argv + 1);
+	if (*verb != '\0')
+		fprintf(stderr, "vratar: unknown verb \"%s\"\n", verb);
+	usage(stderr);
+	return 2;
+}

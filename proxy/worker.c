@@ -1,0 +1,232 @@
+/*
+ * worker - one unprivileged process with one event loop.
+ */
+
+#include "proxy/worker.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <event2/event.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/obj.h"
+#include "proxy/backend.h"
+#include "proxy/channel.h"
+#include "proxy/conf.h"
+#include "proxy/listener.h"
+#include "proxy/privs.h"
+#include "proxy/resolve.h"
+#include "proxy/session.h"
+
+static void on_line(void *, const char *);
+static void on_master_gone(void *);
+static void on_drain_deadline(void *);
+
+/* One thread, and no locks for the others. */
+static struct event_base *
+make_base(void)
+{
+	struct event_config *cfg = event_config_new();
+	struct event_base *base = NULL;
+
+	if (cfg != NULL) {
+		event_config_set_flag(cfg, EVENT_BASE_FLAG_NOLOCK);
+		base = event_base_new_with_config(cfg);
+		event_config_free(cfg);
+	}
+	if (base == NULL)
+		fatal("no event loop: %s", strerror(errno));
+	return base;
+}
+
+/* What may fail, before anybody is served. */
+static int
+prepare(struct worker *w)
+{
+	const struct conf *conf = w->conf;
+	const char *problem;
+	char *why;
+
+	if (privs_drop(conf->user, &why) != 0) {
+		log_error(0, "start-failed problem=\"%s\"", why);
+		free(why);
+		return -1;
+	}
+	w->resolver = resolver_new(w->base,
+	    (const char *const *)conf->dns_servers.v, conf->dns_servers.n,
+	    conf->dns_timeout, &problem);
+	if (w->resolver == NULL) {
+		log_error(0, "start-failed problem=\"DNS: %s\"", problem);
+		return -1;
+	}
+	return 0;
+}
+
+static void
+start(struct worker *w, const struct worker_socket *sockets, size_t n)
+{
+	const struct conf *conf = w->conf;
+	size_t i;
+
+	w->pools = xcalloc(conf->nbackends + 1, sizeof(w->pools[0]));
+	for (i = 0; i < conf->nbackends; i++)
+		w->pools[i] = pool_new(w, i);
+	w->listeners = xcalloc(n + 1, sizeof(w->listeners[0]));
+	w->nlisteners = n;
+	for (i = 0; i < n; i++)
+		w->listeners[i] = listener_new(w,
+		    &conf->listeners[sockets[i].listener], sockets[i].fd);
+	channel_say(w->channel, "ready");
+}
+
+/* One write to the log for each turn of the loop. */
+static int
+loop(struct worker *w)
+{
+	int rc = 0;
+
+	log_buffer(true);
+	while (!w->done && rc == 0) {
+		rc = event_base_loop(w->base, EVLOOP_ONCE);
+		log_flush();
+	}
+	/* What the last turn has left for the next one. */
+	event_base_loop(w->base, EVLOOP_NONBLOCK);
+	log_buffer(false);
+	return rc != 0;
+}
+
+static void
+stop_listening(struct worker *w)
+{
+	size_t i;
+
+	for (i = 0; i < w->nlisteners; i++)
+		listener_free(&w->listeners[i]);
+	w->nlisteners = 0;
+}
+
+static void
+finish(struct worker *w)
+{
+	size_t i;
+
+	stop_listening(w);
+	free(w->listeners);
+	for (i = 0; w->pools != NULL && i < w->conf->nbackends; i++)
+		pool_free(&w->pools[i]);
+	free(w->pools);
+	resolver_free(&w->resolver);
+	channel_free(&w->channel);
+	timer_stop(&w->drain_deadline);
+	clock_stop();
+	event_base_free(w->base);
+	libevent_global_shutdown();
+	w->magic = 0;
+}
+
+int
+worker_run(const struct conf *conf, const struct worker_socket *sockets,
+    size_t nsockets, int channel)
+{
+	struct worker w = { .magic = WORKER_MAGIC, .conf = conf };
+	int rc = 1;
+
+	w.base = make_base();
+	clock_start(w.base);
+	timer_init(&w.drain_deadline, on_drain_deadline, &w);
+	w.channel = channel_new(w.base, channel, on_line, on_master_gone, &w);
+	if (prepare(&w) == 0) {
+		start(&w, sockets, nsockets);
+		rc = loop(&w);
+	}
+	finish(&w);
+	return rc;
+}
+
+bool
+worker_is_full(const struct worker *w)
+{
+	return w->nsessions >= w->conf->session_limit;
+}
+
+void
+worker_session_ended(struct worker *w)
+{
+	size_t i;
+
+	OBJ_CHECK(w, WORKER_MAGIC);
+	for (i = 0; i < w->nlisteners; i++)
+		listener_resume(w->listeners[i]);
+	/* Our caller is still at work: the loop ends with this turn. */
+	w->done = w->draining && w->nsessions == 0;
+}
+
+/* A session may end, and so leave the list, in visit(). */
+static void
+for_each_session(struct worker *w, void (*visit)(struct session *))
+{
+	struct session *s, *next;
+
+	for (s = w->sessions; s != NULL; s = next) {
+		next = session_next(s);
+		visit(s);
+	}
+}
+
+static void
+drain(struct worker *w)
+{
+	if (w->draining)
+		return;
+	w->draining = true;
+	stop_listening(w);
+	w->done = w->nsessions == 0;
+	timer_set(&w->drain_deadline, w->conf->drain_timeout);
+	for_each_session(w, session_drain);
+}
+
+static void
+on_drain_deadline(void *arg)
+{
+	struct worker *w;
+
+	OBJ_CAST(w, arg, WORKER_MAGIC);
+	log_warn(0, "drain-timeout sessions=%zu", w->nsessions);
+	for_each_session(w, session_abort);
+}
+
+/* Only our own master writes here: what we do not know is from a newer one. */
+static void
+on_line(void *arg, const char *line)
+{
+	struct worker *w;
+	uint64_t ms;
+
+	OBJ_CAST(w, arg, WORKER_MAGIC);
+	if (strcmp(line, "drain") == 0) {
+		drain(w);
+	} else if (strcmp(line, "reopen") == 0) {
+		log_reopen();
+	} else if (strcmp(line, "sessions") == 0) {
+		channel_say(w->channel, "ok %zu", w->nsessions);
+	} else if (sscanf(line, "clock %" SCNu64, &ms) == 1) {
+		clock_advance(ms);
+		channel_say(w->channel, "ok");
+	}
+}
+
+static void
+on_master_gone(void *arg)
+{
+	struct worker *w;
+
+	OBJ_CAST(w, arg, WORKER_MAGIC);
+	log_warn(0, "drain problem=\"the master is gone\"");
+	drain(w);
+}
