@@ -94,7 +94,7 @@ SRCS = \
 	proxy/sink.c \
 	proxy/sink_command.c \
 	proxy/sink_data.c \
-	proxy/cmd_sink.c
+	proxy/cmd_sink.c \
 	proxy/privs.c \
 	proxy/notify.c \
 	proxy/channel.c \
