@@ -253,6 +253,16 @@ sub set
 	$self->order('set', \%rules) if $self->{pid};
 }
 
+# The default again for these.
+sub unset
+{
+	my ($self, @keys) = @_;
+
+	@keys = map { uc } @keys;
+	delete @{$self->{rules}}{@keys};
+	$self->order('unset', \@keys) if $self->{pid};
+}
+
 sub extensions
 {
 	my ($self, @ext) = @_;
@@ -385,6 +395,8 @@ sub read_orders
 
 	if ($what eq 'set') {
 		$self->{rules} = { %{$self->{rules}}, %$arg };
+	} elsif ($what eq 'unset') {
+		delete @{$self->{rules}}{@$arg};
 	} elsif ($what eq 'extensions') {
 		$self->{option}{extensions} = $arg;
 	} elsif ($what eq 'drop') {
