@@ -26,27 +26,27 @@ sub start
 	return $p;
 }
 
-# Try recipients in one transaction: address => expected reply.
+# Try recipients in one transaction: address => start of the reply.
 sub try
 {
 	my ($c, @row) = @_;
 
 	local $Test::Builder::Level = $Test::Builder::Level + 1;
-	$mta->forget;
 	$c->send('RSET', 'MAIL FROM:<a@example.org>');
 	$c->expect(qr/^250 /) for 1 .. 2;
-	while (my ($to, $like) = splice @row, 0, 2) {
+	while (my ($to, $reply) = splice @row, 0, 2) {
+		my $before = () = $mta->commands(qr/^RCPT/);
 		$c->send("RCPT TO:<$to>");
-		$c->expect($like, $to);
-		my $heard = () = $mta->commands(qr/^RCPT TO:<\Q$to\E>/);
-		is($heard, '2' eq substr("$like", 5, 1) ? 1 : 0,
+		$c->expect(qr/^\Q$reply\E/, $to);
+		my $heard = $mta->commands(qr/^RCPT/) - $before;
+		is($heard, $reply =~ /^2/ ? 1 : 0,
 		    $heard ? 'forwarded' : 'the backend never hears of it');
 	}
 }
 
-my $good    = qr/^250 2\.1\.5/;
-my $unknown = qr/^550 5\.1\.1/;
-my $relay   = qr/^550 5\.7\.1/;
+my $good    = '250 2.1.5';
+my $unknown = '550 5.1.1';
+my $relay   = '550 5.7.1';
 
 subtest 'recipients' => sub {
 	my $p = start("# ours\nAlice\@example.com  x\nbob\@example.com x\n" .
@@ -75,14 +75,14 @@ subtest 'postmaster and the null sender' => sub {
 	$c->hello;
 	try($c, 'postmaster@example.com' => $good,
 	    'PostMaster@example.com' => $good, 'Postmaster' => $good,
-	    '"postmaster"@x.sub.example' => qr/^250 2\.1\.5/,
+	    '"postmaster"@x.sub.example' => $good,
 	    'postmaster@example.net' => $relay);
 	$c->send('RSET', 'MAIL FROM:<>', 'RCPT TO:<alice@example.com>',
 	    'RCPT TO:<nobody@example.com>');
 	$c->expect(qr/^250 /) for 1 .. 2;
 	$c->expect(qr/^250 /, 'the null sender may write');
-	$c->expect($good);
-	$c->expect($unknown, 'but not to nobody');
+	$c->expect(qr/^\Q$good\E/);
+	$c->expect(qr/^\Q$unknown\E/, 'but not to nobody');
 };
 
 subtest 'recipient-delimiter' => sub {
@@ -108,9 +108,9 @@ subtest 'international domains are compared in ASCII' => sub {
 	    "RCPT TO:<b\@b\303\274cher.example>",
 	    'RCPT TO:<a@xn--bcher-kva.example>');
 	$c->expect(qr/^250 /);
-	$c->expect($good, 'U-label');
-	$c->expect($unknown, 'U-label, unknown');
-	$c->expect($good, 'A-label');
+	$c->expect(qr/^\Q$good\E/, 'U-label');
+	$c->expect(qr/^\Q$unknown\E/, 'U-label, unknown');
+	$c->expect(qr/^\Q$good\E/, 'A-label');
 };
 
 subtest 'relay-domains without recipients' => sub {
@@ -121,7 +121,7 @@ subtest 'relay-domains without recipients' => sub {
 	$c->hello;
 	try($c, 'any@example.com' => $good, 'any@example.net' => $relay,
 	    'any@x.example.com' => $relay, 'any@[127.0.0.1]' => $relay,
-	    '@example.com:any@example.net' => qr/^550 5\.7\.1/);
+	    '@example.com:any@example.net' => $relay);
 };
 
 subtest 'no domain at all' => sub {
