@@ -24,6 +24,8 @@
    name is none that somebody writes. */
 #define BLOCK_START	"{"
 
+#define UNKNOWN_DEPTH	3	/* of unknown blocks in unknown blocks */
+
 struct value {
 	char	*text;
 	int	 line;
@@ -35,6 +37,7 @@ enum shape { SHAPE_VALUE, SHAPE_TITLED_BLOCK, SHAPE_BLOCK };
 struct unknown {
 	char		*section, *name;	/* ours */
 	enum shape	 shape;
+	bool		 quiet;			/* no mistake of its own */
 };
 
 struct parser {
@@ -137,20 +140,24 @@ report_unknown(const struct parser *p, const char *section, int line,
 }
 
 static void
-on_unknown(struct parser *p, cfg_t *s, const char *name)
+on_unknown(struct parser *p, const cfg_t *s, const char *name)
 {
 	const struct conf_block *b = block_find(p, s->name);
+	/* What is inside an unknown block is unknown with it. */
+	bool quiet = b != NULL ? b->open : !is_root(s->name);
 
-	/* libconfuse, too, takes what has no meaning for us. */
-	if ((b == NULL && !is_root(s->name)) || (b != NULL && b->open)) {
-		s->flags |= CFGF_IGNORE_UNKNOWN;
+	if (unknown_find(p, s->name, name) != NULL) {
+		mistake_add(p->m, (struct place){ .line = s->line },
+		    "blocks in blocks, too deep");
 		return;
 	}
-	report_unknown(p, s->name, s->line, name);
+	if (!quiet)
+		report_unknown(p, s->name, s->line, name);
 	p->unknown = xrealloc(p->unknown,
 	    (p->nunknown + 1) * sizeof(p->unknown[0]));
 	p->unknown[p->nunknown++] = (struct unknown){
 		.section = xstrdup(s->name), .name = xstrdup(name),
+		.quiet = quiet,
 	};
 	p->again = true;
 }
@@ -159,7 +166,9 @@ on_unknown(struct parser *p, cfg_t *s, const char *name)
 static int
 on_unknown_value(cfg_t *s, cfg_opt_t *opt, const char *text, void *result)
 {
-	if (opt->nvalues == 1)
+	const struct unknown *u = unknown_find(parser, s->name, opt->name);
+
+	if (opt->nvalues == 1 && !u->quiet)
 		report_unknown(parser, s->name, s->line, opt->name);
 	return on_value(s, opt, text, result);
 }
@@ -167,12 +176,12 @@ on_unknown_value(cfg_t *s, cfg_opt_t *opt, const char *text, void *result)
 static int
 on_unknown_block(cfg_t *s, cfg_opt_t *opt, const char *text, void *result)
 {
-	size_t i;
+	const struct unknown *u = parser->unknown;
 
-	for (i = 0; i < parser->nunknown; i++)
-		if (strcmp(parser->unknown[i].name, s->name) == 0)
-			break;
-	report_unknown(parser, parser->unknown[i].section, s->line, s->name);
+	while (strcmp(u->name, s->name) != 0)
+		u++;
+	if (!u->quiet)
+		report_unknown(parser, u->section, s->line, s->name);
 	return on_value(s, opt, text, result);
 }
 
@@ -190,6 +199,12 @@ reshape(struct parser *p, const cfg_t *s, const char *name,
 	return true;
 }
 
+static bool
+is_error(const char *fmt, const char *start)
+{
+	return strncmp(fmt, start, strlen(start)) == 0;
+}
+
 /*
  * Errors of libconfuse come as formats with their arguments; those that it
  * has a remedy for are known by the format.
@@ -198,29 +213,26 @@ static void
 on_error(cfg_t *s, const char *fmt, va_list ap)
 {
 	struct place at = { .line = s->line };
-	char text[512];
+	char text[512], name[256] = "";
 	va_list copy;
-	const char *name;
 
 	va_copy(copy, ap);
 	vsnprintf(text, sizeof(text), fmt, copy);
 	va_end(copy);
 	if (strstr(fmt, "'%s'") != NULL) {
 		va_copy(copy, ap);
-		name = va_arg(copy, const char *);
+		snprintf(name, sizeof(name), "%s", va_arg(copy, char *));
 		va_end(copy);
-		if (strncmp(fmt, "no such option", 14) == 0) {
-			on_unknown(parser, s, name);
-			return;
-		}
-		if (strncmp(fmt, "missing equal sign", 18) == 0 &&
-		    reshape(parser, s, name, SHAPE_VALUE, SHAPE_TITLED_BLOCK))
-			return;
-		if (strncmp(fmt, "missing title", 13) == 0 &&
-		    reshape(parser, s, name, SHAPE_TITLED_BLOCK, SHAPE_BLOCK))
-			return;
 	}
-	mistake_add(parser->m, at, "%s", text);
+	if (is_error(fmt, "no such option"))
+		on_unknown(parser, s, name);
+	else if (is_error(fmt, "found duplicate title"))
+		mistake_add(parser->m, at, "a second block \"%s\"", name);
+	else if (!(is_error(fmt, "missing equal sign") &&
+	    reshape(parser, s, name, SHAPE_VALUE, SHAPE_TITLED_BLOCK)) &&
+	    !(is_error(fmt, "missing title") &&
+	    reshape(parser, s, name, SHAPE_TITLED_BLOCK, SHAPE_BLOCK)))
+		mistake_add(parser->m, at, "%s", text);
 }
 
 /* Options */
@@ -273,17 +285,28 @@ option_add_block(struct options *o, const char *name, cfg_opt_t *inside,
 }
 
 static void
-add_unknown(struct options *o, const struct unknown *u)
+add_unknown(const struct parser *p, struct options *o, const char *section,
+    int depth)
 {
-	struct options inside = { 0 };
+	const struct unknown *u;
+	struct options inside;
+	size_t i;
 
-	if (u->shape == SHAPE_VALUE) {
-		option_add_value(o, u->name, true, on_unknown_value);
-		return;
+	for (i = 0; i < p->nunknown; i++) {
+		u = &p->unknown[i];
+		if (strcmp(u->section, section) != 0)
+			continue;
+		if (u->shape == SHAPE_VALUE) {
+			option_add_value(o, u->name, true, on_unknown_value);
+			continue;
+		}
+		inside = (struct options){ 0 };
+		option_add_start(&inside, on_unknown_block);
+		if (depth < UNKNOWN_DEPTH)
+			add_unknown(p, &inside, u->name, depth + 1);
+		option_add_block(o, u->name, inside.v,
+		    u->shape == SHAPE_TITLED_BLOCK ? CFGF_TITLE : CFGF_NONE);
 	}
-	option_add_start(&inside, on_unknown_block);
-	option_add_block(o, u->name, inside.v,
-	    u->shape == SHAPE_TITLED_BLOCK ? CFGF_TITLE : CFGF_NONE);
 }
 
 static void
@@ -291,13 +314,10 @@ add_names(const struct parser *p, struct options *o, const char *section,
     const struct setting *rows)
 {
 	const struct setting *row;
-	size_t i;
 
 	for (row = rows; row->name != NULL; row++)
 		option_add_value(o, row->name, setting_is_list(row), on_value);
-	for (i = 0; i < p->nunknown; i++)
-		if (strcmp(p->unknown[i].section, section) == 0)
-			add_unknown(o, &p->unknown[i]);
+	add_unknown(p, o, section, 0);
 }
 
 static struct options

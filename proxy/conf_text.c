@@ -4,8 +4,9 @@
  *
  * libconfuse reads the result. It could read files and includes itself, but
  * then a mistake behind a comment has the wrong line, a comment in a list is
- * an error, and a string that nobody closed is noticed at the end of the file.
- * Those four things are settled here, in one pass over the octets of each file.
+ * an error, a string that nobody closed is noticed at the end of the file and
+ * a brace never. That is settled here, in one pass over the octets of each
+ * file.
  */
 
 #include <errno.h>
@@ -18,6 +19,7 @@
 
 #define TEXT_MAX	((size_t)16 << 20)	/* all files together */
 #define DEPTH_MAX	10			/* of includes */
+#define BRACES_MAX	32
 
 /* Mistakes */
 
@@ -47,6 +49,17 @@ format(const char *fmt, va_list ap)
 	return text;
 }
 
+/* libconfuse is behind the last line when it misses something there. */
+static char *
+at_origin(const struct conf_text *t, int line, const char *what)
+{
+	const struct conf_origin *o;
+
+	o = &t->origins[(size_t)line <= t->nlines ? (size_t)line - 1 :
+	    t->nlines - 1];
+	return xasprintf("%s:%d: %s", o->file, o->line, what);
+}
+
 void
 mistake_add(struct mistakes *m, struct place at, const char *fmt, ...)
 {
@@ -59,9 +72,8 @@ mistake_add(struct mistakes *m, struct place at, const char *fmt, ...)
 	va_end(ap);
 	if (at.option != NULL)
 		text = xasprintf("%s: %s", at.option, what);
-	else if (at.line > 0 && (size_t)at.line <= t->nlines)
-		text = xasprintf("%s:%d: %s", t->origins[at.line - 1].file,
-		    t->origins[at.line - 1].line, what);
+	else if (at.line > 0 && t->nlines > 0)
+		text = at_origin(t, at.line, what);
 	else
 		text = xasprintf("%s: %s",
 		    t->nfiles > 0 ? t->files[0] : "vratar", what);
@@ -171,19 +183,48 @@ is_line_comment(const char *text, const char *p, const char *end)
 }
 
 /*
+ * The braces that are open, innermost last. Past BRACES_MAX they are counted
+ * only: nothing that we understand is so deep.
+ */
+struct braces {
+	char	*open[BRACES_MAX];
+	size_t	 depth;
+};
+
+static void
+count_brace(struct braces *b, char *p)
+{
+	if (*p == '{' && b->depth++ < BRACES_MAX)
+		b->open[b->depth - 1] = p;
+	else if (*p == '}' && b->depth > 0)
+		b->depth--;
+}
+
+/* libconfuse takes the end of the file for every "}" that is missing. */
+static const char *
+unclosed_brace(const struct braces *b, char **at)
+{
+	if (b->depth == 0)
+		return NULL;
+	*at = b->open[(b->depth < BRACES_MAX ? b->depth : BRACES_MAX) - 1];
+	return "the \"{\" here has no \"}\"";
+}
+
+/*
  * Blank the comments of text. NULL; or what is wrong (static) at *at, an
  * octet of text.
  */
 static const char *
 strip_comments(char *text, char *end, char **at)
 {
+	struct braces braces = { .depth = 0 };
 	char *p, *q;
 
+	if ((*at = memchr(text, '\0', (size_t)(end - text))) != NULL)
+		return "a NUL octet";
 	for (p = text; p < end; p = q) {
 		q = p + 1;
 		*at = p;
-		if (*p == '\0')
-			return "a NUL octet";
 		if (*p == '"' || *p == '\'') {
 			if ((q = string_end(p, end)) == NULL)
 				return "the string that starts here does not "
@@ -200,9 +241,11 @@ strip_comments(char *text, char *end, char **at)
 			blank(p, q += 2);
 		} else if (*p == '\r') {
 			*p = ' ';
+		} else {
+			count_brace(&braces, p);
 		}
 	}
-	return NULL;
+	return unclosed_brace(&braces, at);
 }
 
 static int
