@@ -142,10 +142,10 @@ built:
 	@$(MAKE) --no-print-directory all
 
 run: built
-	@VRATAR=./$(PROG) contrib/run.sh $(BACKEND)
+	@VRATAR=./$(PROG) exec contrib/run.sh $(BACKEND)
 
 demo: built
-	@VRATAR=./$(PROG) contrib/demo.pl
+	@VRATAR=./$(PROG) exec contrib/demo.pl
 
 check:
 	@contrib/setup.sh $(BUILD_DEPS) $(CHECK_DEPS)

@@ -17,7 +17,7 @@ my $message = "From: Ann <ann\@example.net>\r\n"
     . "Hello,\r\n.. two dots and\r\n. one dot begin these lines.\r\n";
 my ($runner, $words, $socket, $wrong) = (0, undef, undef, 0);
 
-sub heading { print "\n# @_\n" }
+sub heading { print "\n", map { "# $_\n" } @_ }
 
 sub wrong
 {
@@ -123,9 +123,9 @@ heading('The client greets; the capabilities are what the sink can do, too.');
 expect('220 ');
 say_and_expect('EHLO client.example.net' => '250-');
 
-heading('One good and two bad recipients, in one group. The first bad one is '
-    . 'not in', 'the table, so the sink is not asked. The second the sink '
-    . 'refuses: its own words.');
+heading('One good and two bad recipients, in one group. The first bad one is not',
+    'in the table, so the sink is not asked. The second is refused by the',
+    'sink, in its own words.');
 say_and_expect(
 	'MAIL FROM:<ann@example.net>'   => '250 2\.1\.0',
 	'RCPT TO:<good@example.org>'    => '250 2\.1\.5',

@@ -27,43 +27,39 @@ stop()
 trap stop EXIT
 trap 'exit 0' INT TERM
 
-# Wait until the program with this pid has written "ready listen=ADDR:PORT" to
-# its log; print ADDR:PORT.
-wait_ready()
+# Run a verb of vratar in the background, and wait until it has logged where it
+# listens: that is $address, and $pid the process.
+launch()
 {
+	log=$dir/$1.log
+	: >"$log"
+	"$vratar" "$@" 2>>"$log" &
+	pid=$!
 	for _ in $(seq 100); do
-		address=$(sed -n 's/.* ready listen=\([^ ]*\).*/\1/p' "$2")
-		if [ -n "$address" ]; then
-			echo "$address"
-			return 0
-		fi
-		kill -0 "$1" 2>/dev/null || break
+		address=$(sed -n 's/.* ready listen=\([^ ]*\).*/\1/p' "$log")
+		[ -z "$address" ] || return 0
+		kill -0 "$pid" 2>/dev/null || break
 		sleep 0.1
 	done
-	echo "It does not start:" >&2
-	cat "$2" >&2
+	echo "vratar $1 does not start:" >&2
+	cat "$log" >&2
+	kill "$pid" 2>/dev/null || true
 	return 1
 }
 
 start_sink()
 {
-	"$vratar" sink --listen 127.0.0.1:0 --maildir "$dir/mail" \
-	    2>"$dir/sink.log" &
-	sink=$!
-	backend=$(wait_ready $sink "$dir/sink.log")
+	launch sink --listen 127.0.0.1:0 --maildir "$dir/mail"
+	sink=$pid backend=$address
 	# Whom we take mail for. It is yours to change; it is not written again.
 	[ -e "$dir/recipients" ] ||
 	    cp "$(dirname "$0")/examples/recipients" "$dir/recipients"
-	set -- --set "recipients=texthash:$dir/recipients"
-	start_serve "$@"
 }
 
 start_serve()
 {
-	"$vratar" serve --foreground --listen "$listen" --backend "$backend" \
-	    --control "$dir/control" "$@" 2>"$dir/vratar.log" &
-	serve=$!
-	address=$(wait_ready $serve "$dir/vratar.log")
+	launch serve --foreground --listen "$listen" --backend "$backend" "$@"
+	serve=$pid
 }
 
 # How to send a message from $1 to $2.
@@ -95,16 +91,22 @@ say_sink()
 say_real()
 {
 	cat <<-END
-	vratar serves on $address in front of $backend (identity: ${IDENTITY:-auto}).
+	vratar serves on $address in front of $backend.
 
-	  swaks --server $address --from YOU --to SOMEBODY
+	$(try YOU SOMEBODY)
 
-	The mail server must learn who the client is, or it would trust everybody
-	as it trusts this machine. With Postfix, write into its main.cf
-	    smtpd_authorized_xclient_hosts = ${address%:*}
-	(with the address it sees us come from). Until it offers XCLIENT, each
-	recipient gets 451 4.3.0. For a mail server without XCLIENT, let vratar
-	refuse to relay, and say for which domains it may:
+	END
+	if [ -n "${IDENTITY-}" ]; then
+		echo "Identity \"$IDENTITY\", relay domains: ${RELAY_DOMAINS-not set}."
+		return
+	fi
+	cat <<-END
+	The mail server has to learn who the client is, or it would trust everybody
+	as it trusts this machine. Until it offers XCLIENT, each recipient gets 451
+	4.3.0. For Postfix, that is in main.cf, with the address it sees us come from:
+	    smtpd_authorized_xclient_hosts = 127.0.0.1
+	For a mail server without XCLIENT, say for which domains to take mail; vratar
+	then refuses to relay for others:
 	    make run BACKEND=$backend IDENTITY=none RELAY_DOMAINS=example.org
 	END
 }
@@ -112,6 +114,7 @@ say_real()
 mkdir -p "$dir"
 if [ -z "$backend" ]; then
 	start_sink
+	start_serve --set "recipients=texthash:$dir/recipients"
 	say_sink
 else
 	set --
@@ -122,7 +125,7 @@ else
 	say_real
 fi
 echo
-echo "Its log ($dir/vratar.log), until Ctrl-C:"
-tail -n +1 -f "$dir/vratar.log" &
+echo "Its log ($dir/serve.log), until Ctrl-C:"
+tail -n +1 -f "$dir/serve.log" &
 tail=$!
 wait "$serve"
