@@ -69,8 +69,12 @@ check_round(const struct decoded *r)
 	size_t n = dot_encode(&at_bol, r->out, r->len, wire);
 
 	assert(n <= 2 * r->len);
-	memcpy(wire + n, "\r\n.\r\n" + (at_bol ? 2 : 0), at_bol ? 3 : 5);
-	n += at_bol ? 3 : 5;
+	if (!at_bol) {
+		memcpy(wire + n, "\r\n", 2);
+		n += 2;
+	}
+	memcpy(wire + n, ".\r\n", 3);
+	n += 3;
 	decode(&again, (struct input){ wire, n }, n, false);
 	assert(again.status == DOT_END && again.used == n);
 	assert(again.len == r->len + (at_bol ? 0 : 2));
