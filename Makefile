@@ -75,6 +75,7 @@ SRCS = \
 	rules/texthash.c \
 	filters/txn.c \
 	proxy/tls.c \
+	proxy/conf_mistakes.c \
 	proxy/conf_text.c \
 	proxy/conf_parse.c \
 	proxy/conf_rows.c \
