@@ -69,7 +69,8 @@ feed(const char *p, size_t len, size_t piece)
 
 	for (; len > 0; p += n, len -= n) {
 		n = len < piece ? len : piece;
-		if (send(far_end, p, n, MSG_NOSIGNAL) != (ssize_t)n)
+		if (send(far_end, p, n, MSG_NOSIGNAL |
+		    MSG_DONTWAIT) != (ssize_t)n)
 			return;
 		turn();
 	}
