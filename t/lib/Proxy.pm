@@ -199,8 +199,9 @@ sub client
 {
 	my ($self, %o) = @_;
 	my $n = delete $o{listener};
+	my ($host) = $self->address($n) =~ /\A(127[\d.]+):/;
 
-	return Client->connect(port => $self->port($n), %o);
+	return Client->connect(host => $host, port => $self->port($n), %o);
 }
 
 # Everything logged so far, or the lines that match.
