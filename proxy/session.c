@@ -301,6 +301,10 @@ finish_closing(struct session *s)
 	if (s->client_gone || s->client_eof ||
 	    (s->closed_because == CLOSE_QUIT &&
 	    conn_is_drained(s->client))) {
+		/* Without close_notify the end might be an attacker's
+		   (RFC 8446 6.1). */
+		if (session_is_tls(s))
+			conn_shutdown(s->client);
 		timer_set(&s->reap, 0);
 		return;
 	}

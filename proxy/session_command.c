@@ -29,6 +29,8 @@ static command_fn cmd_helo, cmd_ehlo, cmd_mail, cmd_rcpt, cmd_data, cmd_bdat,
 #define CMD_JUNK	1	/* harmless once, an attack a thousand times */
 #define CMD_BEFORE_TLS	2	/* works where starttls = "required" */
 #define CMD_NO_ARG	4	/* 501 with an argument */
+#define CMD_OCTETS	8	/* whose handler must see it, whatever is wrong
+				   with it: octets follow that are no commands */
 
 static const struct {
 	command_fn	*run;
@@ -47,7 +49,8 @@ static const struct {
 	[CMD_MAIL]	= { cmd_mail, IN(S_READY), 0 },
 	[CMD_RCPT]	= { cmd_rcpt, IN(S_MAIL) | IN(S_RCPT), 0 },
 	[CMD_DATA]	= { cmd_data, IN(S_MAIL) | IN(S_RCPT), CMD_NO_ARG },
-	[CMD_BDAT]	= { cmd_bdat, IN_GREETED, 0 },
+	[CMD_BDAT]	= { cmd_bdat, IN_GREETED, CMD_OCTETS |
+						      CMD_BEFORE_TLS },
 	[CMD_RSET]	= { cmd_rset, IN_GREETED, CMD_JUNK | CMD_NO_ARG },
 	[CMD_NOOP]	= { cmd_noop, IN_GREETED, CMD_JUNK | CMD_BEFORE_TLS },
 	[CMD_VRFY]	= { cmd_vrfy, IN_GREETED, CMD_JUNK },
@@ -75,8 +78,8 @@ has_tls_to_offer(const struct session *s)
 	    s->listener->starttls != STARTTLS_OFF;
 }
 
-static bool
-needs_tls_first(const struct session *s)
+bool
+session_needs_tls(const struct session *s)
 {
 	return s->listener->starttls == STARTTLS_REQUIRED &&
 	    !session_is_tls(s);
@@ -89,12 +92,12 @@ session_command(struct session *s, const struct command *c)
 
 	if (flags & CMD_JUNK && ++s->junk > s->conf->junk_command_limit)
 		s->errors++;
-	if (c->ctl && c->verb != CMD_FOREIGN)
+	if (c->ctl && c->verb != CMD_FOREIGN && !(flags & CMD_OCTETS))
 		session_reply(s, 501, "5.5.2 control character in a command");
 	else if (!(commands[c->verb].allowed & IN(s->state)))
 		session_reply(s, 503, "5.5.1 bad sequence of commands%s",
 		    s->state == S_HELO ? ": send EHLO first" : "");
-	else if (needs_tls_first(s) && !(flags & CMD_BEFORE_TLS))
+	else if (session_needs_tls(s) && !(flags & CMD_BEFORE_TLS))
 		session_reply(s, 530, "5.7.0 must issue a STARTTLS command "
 		    "first");
 	else if (flags & CMD_NO_ARG && c->arg.len > 0)

@@ -217,7 +217,10 @@ session_start_chunk(struct session *s, uint64_t size, bool last)
 	s->chunk_last = last;
 	s->chunk_refusal = NULL;
 	s->chunk_back = s->txn != NULL ? S_BDAT : s->state;
-	if (s->txn == NULL)
+	if (session_needs_tls(s))
+		s->chunk_refusal = "530 5.7.0 must issue a STARTTLS command "
+		    "first";
+	else if (s->txn == NULL)
 		s->chunk_refusal = "503 5.5.1 send MAIL first";
 	else if (s->bdat_failed)
 		s->chunk_refusal = "503 5.5.1 send RSET first";

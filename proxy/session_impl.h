@@ -181,6 +181,8 @@ void session_offer(struct session *s);	/* the reply to EHLO */
 void session_log_xclient(const struct session *s);
 void session_greet(struct session *s);
 bool session_is_tls(const struct session *s);
+/* starttls = "required", and it is not there yet. */
+bool session_needs_tls(const struct session *s);
 /* Does this verb belong to the pipelined group, so that it need not wait? */
 bool session_is_group(enum command_verb v);
 
