@@ -98,6 +98,11 @@ set_options(struct ub_ctx *ub)
 		{ "unblock-lan-zones:",		"yes" },
 		{ "local-zone:",		"test. transparent" },
 		{ "local-zone:",		"home.arpa. transparent" },
+		/* So may the loopback network, all but for the one name that
+		   must be there without a server. */
+		{ "local-zone:",		"127.in-addr.arpa. transparent" },
+		{ "local-data:",
+		    "1.0.0.127.in-addr.arpa. 10800 IN PTR localhost." },
 		/* There is no trust anchor. */
 		{ "module-config:",		"iterator" },
 		/* The first name is the client's name each time. */
