@@ -30,7 +30,8 @@ static void fill(ldns_pkt *, const char *, ldns_rr_type);
 #define PTR(ip, name)	ip ".in-addr.arpa. 60 IN PTR " name
 #define V6(n)		n ".0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0." \
 			"8.b.d.0.1.0.0.2.ip6.arpa."
-#define L63	"abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyzabcdefghijk"
+#define L63	"abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyz" \
+		"abcdefghijk"
 
 static const char *const zone[] = {
 	PTR("1.2.0.192", "Mail.Example.ORG."),
