@@ -137,6 +137,8 @@ session_greet(struct session *s)
 static bool
 begin(struct session *s, const struct command *c)
 {
+	bool esmtp = c->verb == CMD_EHLO;
+
 	if (c->arg.len == 0) {
 		session_reply(s, 501, "5.5.4 %s needs your host name",
 		    command_name(c->verb));
@@ -148,13 +150,13 @@ begin(struct session *s, const struct command *c)
 		return false;
 	}
 	session_end_txn(s);
-	/* The backend was told another name. */
+	/* The backend was told another name, or of HELO, not EHLO. */
 	if (s->helo != NULL && !s->authenticated &&
-	    !slice_is(c->arg, s->helo))
+	    (!slice_is(c->arg, s->helo) || s->esmtp != esmtp))
 		session_release_backend(s, false);
 	free(s->helo);
 	s->helo = xstrndup(c->arg.p, c->arg.len);
-	s->esmtp = c->verb == CMD_EHLO;
+	s->esmtp = esmtp;
 	memset(&s->offered, 0, sizeof(s->offered));
 	session_enter(s, S_READY);
 	return true;
@@ -239,6 +241,7 @@ cmd_starttls(struct session *s, const struct command *c)
 	session_reply(s, 220, "2.0.0 ready to start TLS");
 	/* RFC 3207 4.2: forget what came in plain text. */
 	session_release_backend(s, false);
+	s->authenticated = false;
 	free(s->helo);
 	s->helo = NULL;
 	s->esmtp = false;
@@ -265,12 +268,40 @@ is_same(const char *a, const char *b)
 	return a != NULL && b != NULL && strcmp(a, b) == 0;
 }
 
+/*
+ * The names behind an XCLIENT. x->name is NULL when it said that there is
+ * none, and "" when it said nothing and none was known.
+ */
+static void
+take_names(struct session *s, struct xclient *x)
+{
+	bool known = x->name == NULL || *x->name != '\0';
+
+	if (!netaddr_same_ip(&s->client_addr, &x->addr) && !s->name_given) {
+		/* What DNS said of the old address; a new name stays. */
+		if (is_same(x->name, s->client_name))
+			known = false;
+		if (is_same(x->reverse_name, s->reverse_name))
+			x->reverse_name = NULL;
+	}
+	if (!known)
+		x->name = NULL;
+	else
+		s->name_state = x->name == NULL && x->name_tempfail ?
+		    NAME_FAILED : NAME_DONE;
+	s->name_given = known;
+	take(&s->client_name, x->name);
+	take(&s->reverse_name, x->reverse_name);
+}
+
 static void
 cmd_xclient(struct session *s, const struct command *c)
 {
 	struct xclient x = {
 		.addr = s->client_addr, .dest = s->local_addr,
-		.name = s->client_name, .reverse_name = s->reverse_name,
+		.name = s->client_name || s->name_given ? s->client_name : "",
+		.name_tempfail = s->name_state == NAME_FAILED,
+		.reverse_name = s->reverse_name,
 		.helo = s->helo, .login = s->login,
 	};
 	struct buf store;
@@ -288,21 +319,11 @@ cmd_xclient(struct session *s, const struct command *c)
 	}
 	session_end_txn(s);
 	session_release_backend(s, false);
+	s->authenticated = false;
 	session_forget_name(s);
-	if (!netaddr_same_ip(&s->client_addr, &x.addr) && !s->name_given) {
-		/* What DNS said of the old address; a new name stays. */
-		if (is_same(x.name, s->client_name))
-			x.name = NULL;
-		if (is_same(x.reverse_name, s->reverse_name))
-			x.reverse_name = NULL;
-	}
+	take_names(s, &x);
 	s->client_addr = x.addr;
 	s->local_addr = x.dest;
-	s->name_given = x.name != NULL;
-	if (s->name_given)
-		s->name_state = NAME_DONE;
-	take(&s->client_name, x.name);
-	take(&s->reverse_name, x.reverse_name);
 	take(&s->login, x.login);
 	free(s->helo);
 	s->helo = NULL;
