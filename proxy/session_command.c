@@ -139,6 +139,8 @@ session_greet(struct session *s)
 static bool
 begin(struct session *s, const struct command *c)
 {
+	bool esmtp = c->verb == CMD_EHLO;
+
 	if (c->arg.len == 0) {
 		session_reply(s, 501, "5.5.4 %s needs your host name",
 		    command_name(c->verb));
@@ -150,13 +152,13 @@ begin(struct session *s, const struct command *c)
 		return false;
 	}
 	session_end_txn(s);
-	/* The backend was told another name. */
+	/* The backend was told another name, or of HELO, not EHLO. */
 	if (s->helo != NULL && !s->authenticated &&
-	    !slice_is(c->arg, s->helo))
+	    (!slice_is(c->arg, s->helo) || s->esmtp != esmtp))
 		session_release_backend(s, false);
 	free(s->helo);
 	s->helo = xstrndup(c->arg.p, c->arg.len);
-	s->esmtp = c->verb == CMD_EHLO;
+	s->esmtp = esmtp;
 	memset(&s->offered, 0, sizeof(s->offered));
 	session_enter(s, S_READY);
 	return true;
@@ -241,6 +243,7 @@ cmd_starttls(struct session *s, const struct command *c)
 	session_reply(s, 220, "2.0.0 ready to start TLS");
 	/* RFC 3207 4.2: forget what came in plain text. */
 	session_release_backend(s, false);
+	s->authenticated = false;
 	free(s->helo);
 	s->helo = NULL;
 	s->esmtp = false;
@@ -305,12 +308,12 @@ cmd_xclient(struct session *s, const struct command *c)
 	}
 	session_end_txn(s);
 	session_release_backend(s, false);
+	s->authenticated = false;
 	session_forget_name(s);
 	same = netaddr_same_ip(&s->client_addr, &x.addr);
 	s->client_addr = x.addr;
 	s->local_addr = x.dest;
 	take_name(s, &x, same);
-	s->authenticated = false;
 	take(&s->login, x.login);
 	free(s->helo);
 	s->helo = NULL;
