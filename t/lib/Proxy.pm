@@ -176,12 +176,12 @@ sub wait_ready
 
 	my $line = Wait::wait_until(sub {
 		for (@{$self->{log}}) {
-			return $_ if /\bready listen=/;
+			return $_ if /\bready listen=|"event":"ready"/;
 		}
 		# It has given up: no use in waiting.
 		return $self->{pipe} ? undef : 'gone';
 	}) // '';
-	@{$self->{listen}} = $line =~ /listen="?([^\s"]+)/g;
+	@{$self->{listen}} = $line =~ /listen"?[=:]"?([^\s"]+)/g;
 	return @{$self->{listen}} > 0;
 }
 
