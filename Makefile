@@ -75,6 +75,7 @@ SRCS = \
 	rules/texthash.c \
 	filters/txn.c \
 	proxy/tls.c \
+	proxy/conf_mistakes.c \
 	proxy/conf_text.c \
 	proxy/conf_parse.c \
 	proxy/conf_rows.c \
@@ -159,7 +160,11 @@ $O/t/bench-idle: t/bench/idle.c
 	@echo "  CC    $<"
 	$(Q)$(CC) -std=c11 $(WARN) $(CPPFLAGS) $(CFLAGS) -o $@ $< $(LDLIBS)
 
-bench: all $O/t/bench-idle
+bench:
+	@contrib/setup.sh $(BUILD_DEPS) $(CHECK_DEPS) haproxy strace
+	@$(MAKE) --no-print-directory bench-run
+
+bench-run: all $O/t/bench-idle
 	VRATAR=./$(PROG) IDLE=$O/t/bench-idle perl t/bench/compare.pl
 
 $O/t/fuzz-%: $O/t/fuzz/%.o $O/lib.a
@@ -167,6 +172,7 @@ $O/t/fuzz-%: $O/t/fuzz/%.o $O/lib.a
 	$(Q)$(CC) $(LDFLAGS) -fsanitize=address,undefined,fuzzer -o $@ $^ $(LDLIBS)
 
 fuzz:
+	@contrib/setup.sh $(BUILD_DEPS) clang libclang-rt-14-dev
 	$(Q)$(MAKE) FUZZ=1 fuzz-run
 
 fuzz-run: $(FUZZERS)
@@ -189,5 +195,6 @@ clean:
 -include $(OBJS:.o=.d) $O/proxy/main.d $(UNITS:t/unit/%.c=$O/t/unit/%.d) \
          $(FUZZ_SRCS:%.c=$O/%.d)
 
-.PHONY: all built run demo check prove install bench fuzz fuzz-run clean
+.PHONY: all built run demo check prove install bench bench-run fuzz \
+        fuzz-run clean
 .SECONDARY:

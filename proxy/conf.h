@@ -58,11 +58,11 @@ struct conf_backend {
 	size_t			 naddresses;
 	enum conf_identity	 identity;
 	enum conf_open		 open;
-	int			 max_sessions;	/* all workers together; 0: any */
+	int			 max_sessions;	/* of all workers; 0: any */
 	enum conf_tls		 tls;
 	char			*tls_ca_file;	/* NULL: the system's */
 	SSL_CTX			*tls_ctx;	/* NULL when tls is off */
-	bool			 chunking;	/* use BDAT when it is offered */
+	bool			 chunking;	/* use BDAT if offered */
 };
 
 struct conf_route {
@@ -168,7 +168,7 @@ void conf_free(struct conf **c);
 
 /* The backend for a recipient's domain (lower-case ASCII); -1: no route. */
 int conf_route(const struct conf *c, const char *domain);
-/* Is this domain (lower-case ASCII) one of relay-domains? relay_any says yes. */
+/* Is this domain (lower-case ASCII) one of relay-domains, or is any? */
 bool conf_relays(const struct conf *c, const char *domain);
 
 #endif

@@ -1,6 +1,7 @@
 /*
  * conf_impl - the parts of reading a configuration; for the conf files only.
  *
+ *	conf_mistakes.c	what is wrong, told in the order of the files
  *	conf_text.c	files → one text, without comments, with its places
  *	conf_parse.c	text → libconfuse's tree → rows of settings
  *	conf_rows.c	the rows, from conf.def, and what is allowed in them
@@ -46,7 +47,7 @@ struct mistakes {
 
 /* Where something was written. */
 struct place {
-	int			 line;		/* of the joined text; 0: none */
+	int			 line;		/* of the joined text, or 0 */
 	const char		*option;	/* "--set"; NULL: in the file */
 };
 

@@ -84,7 +84,7 @@ usage(const char *verb, const struct conf_flag *flags, FILE *to)
 	fputc('\n', to);
 }
 
-/* "--name" or "--name=…"; "-cFILE" is not read, no more than it is written. */
+/* "--name" or "--name=…". */
 static bool
 is_name(const char *arg, const char *name)
 {

@@ -235,35 +235,40 @@ static const char *const word_tls[] = {
 
 const struct setting conf_rows[] = {
 #define CONF(member, name, type, d, allowed, text) \
-	SETTING(conf, member, name, type, .def = d, .help = text, allowed),
+	SETTING(conf, member, name, type, .def = d, .help = text, \
+	    allowed),
 #include "proxy/conf.def"
 	END
 };
 
 const struct setting listen_rows[] = {
 #define LISTEN(member, name, type, d, allowed, text) \
-	SETTING(conf_listener, member, name, type, .def = d, .help = text, allowed),
+	SETTING(conf_listener, member, name, type, .def = d, .help = text, \
+	    allowed),
 #include "proxy/conf.def"
 	END
 };
 
 const struct setting backend_rows[] = {
 #define BACKEND(member, name, type, d, allowed, text) \
-	SETTING(backend_draft, member, name, type, .def = d, .help = text, allowed),
+	SETTING(backend_draft, member, name, type, .def = d, .help = text, \
+	    allowed),
 #include "proxy/conf.def"
 	END
 };
 
 const struct setting route_rows[] = {
 #define ROUTE(member, name, type, d, allowed, text) \
-	SETTING(route_draft, member, name, type, .def = d, .help = text, allowed),
+	SETTING(route_draft, member, name, type, .def = d, .help = text, \
+	    allowed),
 #include "proxy/conf.def"
 	END
 };
 
 const struct setting filter_rows[] = {
 #define FILTER(member, name, type, d, allowed, text) \
-	SETTING(filter_draft, member, name, type, .def = d, .help = text, allowed),
+	SETTING(filter_draft, member, name, type, .def = d, .help = text, \
+	    allowed),
 #include "proxy/conf.def"
 	END
 };

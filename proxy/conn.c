@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 
 #include <errno.h>
+#include <poll.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -39,6 +40,7 @@ struct conn {
 	enum tls_state	 tls;
 	bool		 paused;	/* conn_pause() */
 	bool		 peeking;	/* conn_peek_first() */
+	size_t		 peeked;	/* octets that were there last time */
 	bool		 write_armed;	/* EPOLLOUT is on */
 	bool		 failed;	/* no more I/O; on_end will say */
 	bool		 eof;		/* the peer will send no more */
@@ -159,6 +161,14 @@ conn_deadline(struct conn *c, uint64_t ms)
 		timer_set(&c->deadline, ms);
 }
 
+/* Look once more for input, from the loop: what OpenSSL holds, decrypted or
+   as an end, makes no socket readable. */
+static void
+read_again(struct conn *c)
+{
+	event_active(&c->readable, EV_READ, 0);
+}
+
 static void
 fail_tls(struct conn *c)
 {
@@ -193,45 +203,53 @@ read_plain(struct conn *c)
 	return GOT_INPUT;
 }
 
+/* Why SSL_read() gave nothing: n is what it returned. */
+static enum got
+read_tls_end(struct conn *c, int n)
+{
+	switch (SSL_get_error(c->ssl, n)) {
+	case SSL_ERROR_WANT_READ:
+	case SSL_ERROR_WANT_WRITE:
+		return GOT_NOTHING;
+	case SSL_ERROR_ZERO_RETURN:
+		return GOT_EOF;
+	case SSL_ERROR_SYSCALL:
+		snprintf(c->detail, sizeof(c->detail), "%s",
+		    errno ? strerror(errno) : "closed");
+		return errno ? GOT_ERROR : GOT_EOF;
+	default:
+		tls_error(c->detail, sizeof(c->detail));
+		return GOT_ERROR;
+	}
+}
+
 static enum got
 read_tls(struct conn *c)
 {
 	static char room[TLS_RECORD];
-	enum got got = GOT_NOTHING;
+	enum got end = GOT_NOTHING;
+	bool any = false;
 	int i, n;
 
 	for (i = 0; i < TLS_READS; i++) {
 		ERR_clear_error();
+		errno = 0;
 		n = SSL_read(c->ssl, room, sizeof(room));
-		if (n > 0) {
-			evbuffer_add(c->in, room, (size_t)n);
-			c->octets_in += (uint64_t)n;
-			got = GOT_INPUT;
-			continue;
+		if (n <= 0) {
+			end = read_tls_end(c, n);
+			break;
 		}
-		switch (SSL_get_error(c->ssl, n)) {
-		case SSL_ERROR_WANT_READ:
-		case SSL_ERROR_WANT_WRITE:
-			return got;
-		case SSL_ERROR_ZERO_RETURN:
-			return got == GOT_INPUT ? got : GOT_EOF;
-		case SSL_ERROR_SYSCALL:
-			if (got == GOT_INPUT)
-				return got;
-			snprintf(c->detail, sizeof(c->detail), "%s",
-			    errno ? strerror(errno) : "closed");
-			return errno ? GOT_ERROR : GOT_EOF;
-		default:
-			if (got == GOT_INPUT)
-				return got;
-			tls_error(c->detail, sizeof(c->detail));
-			return GOT_ERROR;
-		}
+		evbuffer_add(c->in, room, (size_t)n);
+		c->octets_in += (uint64_t)n;
+		any = true;
 	}
-	/* What OpenSSL has decrypted already makes no socket readable. */
-	if (SSL_has_pending(c->ssl))
-		event_active(&c->readable, EV_READ, 0);
-	return got;
+	if (!any)
+		return end;
+	/* An end behind it is found by the next read, as it will be said
+	   again. */
+	if (end != GOT_NOTHING || SSL_has_pending(c->ssl))
+		read_again(c);
+	return GOT_INPUT;
 }
 
 static void
@@ -276,7 +294,8 @@ conn_pause(struct conn *c)
 	if (c->paused)
 		return;
 	c->paused = true;
-	if (c->tls == TLS_NONE || c->tls == TLS_UP)
+	/* When it has failed, the event is on its way to say so. */
+	if (!c->failed && (c->tls == TLS_NONE || c->tls == TLS_UP))
 		event_del(&c->readable);
 }
 
@@ -289,8 +308,8 @@ conn_resume(struct conn *c)
 	if (c->failed || c->eof)
 		return;
 	event_add(&c->readable, NULL);
-	if (c->tls == TLS_UP && SSL_has_pending(c->ssl))
-		event_active(&c->readable, EV_READ, 0);
+	if (c->tls == TLS_UP)
+		read_again(c);
 }
 
 void
@@ -299,32 +318,49 @@ conn_peek_first(struct conn *c)
 	c->peeking = true;
 }
 
+/* Do not be called again before n octets are there. */
+static void
+wait_for_octets(struct conn *c, size_t n)
+{
+	int mark = (int)n;
+
+	setsockopt(c->fd, SOL_SOCKET, SO_RCVLOWAT, &mark, sizeof(mark));
+}
+
+static bool
+has_hung_up(struct conn *c)
+{
+	struct pollfd p = { .fd = c->fd, .events = POLLRDHUP };
+
+	return poll(&p, 1, 0) == 1;
+}
+
 size_t
 conn_peek(struct conn *c, char *buf, size_t room)
 {
 	ssize_t n = recv(c->fd, buf, room, MSG_PEEK);
-	int wait_for;
+	bool over = n == 0 || (n == -1 && errno != EAGAIN && errno != EINTR);
 
-	if (n <= 0) {
-		/* EOF and errors are for normal reading to find. */
-		if (n == 0 || (errno != EAGAIN && errno != EINTR)) {
-			c->peeking = false;
-			event_active(&c->readable, EV_READ, 0);
-		}
+	/* Called for nothing new: behind it there may be the end, which makes
+	   the socket readable for ever. */
+	if (n > 0 && (size_t)n == c->peeked)
+		over = has_hung_up(c);
+	if (over) {		/* for normal reading to find */
+		conn_skip(c, 0);
+		read_again(c);
 		return 0;
 	}
-	/* Do not be called again before there is more than this. */
-	wait_for = (int)n + 1;
-	setsockopt(c->fd, SOL_SOCKET, SO_RCVLOWAT, &wait_for,
-	    sizeof(wait_for));
-	return (size_t)n;
+	if (n <= 0)
+		return 0;
+	c->peeked = (size_t)n;
+	wait_for_octets(c, c->peeked + 1);
+	return c->peeked;
 }
 
 void
 conn_skip(struct conn *c, size_t n)
 {
 	char room[4096];
-	int one = 1;
 	ssize_t got;
 
 	while (n > 0) {
@@ -334,7 +370,7 @@ conn_skip(struct conn *c, size_t n)
 		n -= (size_t)got;
 	}
 	c->peeking = false;
-	setsockopt(c->fd, SOL_SOCKET, SO_RCVLOWAT, &one, sizeof(one));
+	wait_for_octets(c, 1);
 }
 
 /* Writing */
@@ -370,6 +406,7 @@ write_tls(struct conn *c)
 		if (len > TLS_RECORD)
 			len = TLS_RECORD;
 		ERR_clear_error();
+		errno = 0;
 		n = SSL_write(c->ssl, evbuffer_pullup(c->out, (ssize_t)len),
 		    (int)len);
 		if (n > 0) {
@@ -446,7 +483,8 @@ conn_shutdown(struct conn *c)
 	if (c->failed)
 		return;
 	if (c->tls == TLS_UP)
-		SSL_shutdown(c->ssl);
+		SSL_shutdown(c->ssl);	/* cannot help it if it fails */
+	ERR_clear_error();
 	shutdown(c->fd, SHUT_WR);
 }
 
@@ -467,8 +505,12 @@ conn_start_tls(struct conn *c, SSL *ssl, bool server)
 		SSL_set_connect_state(ssl);
 	c->tls = TLS_WAITS;
 	conn_flush(c);
+	if (c->failed)
+		return plain;
+	if (!c->eof)
+		event_add(&c->readable, NULL);	/* it may be paused */
 	if (evbuffer_get_length(c->out) == 0)
-		event_active(&c->readable, EV_READ, 0);
+		read_again(c);
 	return plain;
 }
 
@@ -482,6 +524,7 @@ handshake(struct conn *c)
 		return;		/* the plain text that goes before */
 	c->tls = TLS_HANDSHAKE;
 	ERR_clear_error();
+	errno = 0;
 	n = SSL_do_handshake(c->ssl);
 	if (n == 1) {
 		c->tls = TLS_UP;
@@ -490,8 +533,8 @@ handshake(struct conn *c)
 		c->write_armed = false;
 		if (c->paused)
 			event_del(&c->readable);
-		if (SSL_has_pending(c->ssl))
-			event_active(&c->readable, EV_READ, 0);
+		else
+			read_again(c);	/* what came with the handshake */
 		c->owner->on_tls(c->arg);
 		return;
 	}
@@ -506,6 +549,7 @@ handshake(struct conn *c)
 			event_add(&c->writable, NULL);
 		c->write_armed = true;
 		return;
+	case SSL_ERROR_ZERO_RETURN:
 	case SSL_ERROR_SYSCALL:
 		fail(c, errno ? strerror(errno) : "closed in the handshake");
 		return;

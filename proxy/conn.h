@@ -65,8 +65,9 @@ struct evbuffer *conn_output(struct conn *c);
 /*
  * Before any input: call on_input when there is something to read, but leave it
  * in the socket, for a PROXY header in front of a TLS handshake. conn_peek()
- * looks at it: the octets now in buf, 0 if none. conn_skip() takes n octets
- * away and, with n greater than 0, goes back to normal reading.
+ * looks at it: the octets now in buf, 0 if none. conn_skip() takes n octets of
+ * them away, perhaps none, and goes back to normal reading. So does
+ * conn_peek() when the peer has closed, to let it be heard of.
  */
 void conn_peek_first(struct conn *c);
 size_t conn_peek(struct conn *c, char *buf, size_t room);

@@ -65,7 +65,9 @@ subtest 'recipients' => sub {
 	    'alice@notexample.com' => $relay);
 	$c->message("x\r\n");
 	$c->expect(qr/^250 /);
-	is(scalar @{$mta->last->{rcpts}}, 1, 'the message has the last ones');
+	is_deeply($mta->last->{rcpts}, ['<alice@example.com>',
+	    '<ALICE@Example.COM>', '<bob@example.com>',
+	    '<x@all.sub.example>'], 'the message goes to the known ones');
 };
 
 subtest 'postmaster and the null sender' => sub {
@@ -79,7 +81,7 @@ subtest 'postmaster and the null sender' => sub {
 	    'postmaster@example.net' => $relay);
 	$c->send('RSET', 'MAIL FROM:<>', 'RCPT TO:<alice@example.com>',
 	    'RCPT TO:<nobody@example.com>');
-	$c->expect(qr/^250 /) for 1 .. 2;
+	$c->expect(qr/^250 /);
 	$c->expect(qr/^250 /, 'the null sender may write');
 	$c->expect(qr/^\Q$good\E/);
 	$c->expect(qr/^\Q$unknown\E/, 'but not to nobody');

@@ -13,14 +13,14 @@ use Proxy;
 
 my $all = 'NAME ADDR PORT PROTO HELO LOGIN DESTADDR DESTPORT REVERSE_NAME';
 my $dns = Dns->start(
-    '2.0.0.127.in-addr.arpa PTR' => 'two.example',
-    'two.example A' => '127.0.0.2',
-    '3.0.0.127.in-addr.arpa PTR' => 'liar.example',
+    '2.0.0.10.in-addr.arpa PTR' => 'two.example',
+    'two.example A' => '10.0.0.2',
+    '3.0.0.10.in-addr.arpa PTR' => 'liar.example',
     'liar.example A' => '192.0.2.99',
-    '4.0.0.127.in-addr.arpa PTR' => "x\r\nrcpt to:<evil\@x>\r\n.example",
-    '5.0.0.127.in-addr.arpa PTR' => 'SERVFAIL',
-    '6.0.0.127.in-addr.arpa PTR' => 'a b=c+d.example',
-    '7.0.0.127.in-addr.arpa PTR' => join('.', ('l' x 60) x 4),
+    '4.0.0.10.in-addr.arpa PTR' => "x\r\nrcpt to:<evil\@x>\r\n.example",
+    '5.0.0.10.in-addr.arpa PTR' => 'SERVFAIL',
+    '6.0.0.10.in-addr.arpa PTR' => 'a b=c+d.example',
+    '7.0.0.10.in-addr.arpa PTR' => join('.', ('l' x 60) x 4),
 );
 
 sub start
@@ -28,14 +28,26 @@ sub start
 	my ($mta, $identity, %set) = @_;
 
 	return Proxy->start(backend => $mta->address,
+	    listen => { 'accept-proxy-from' => ['127.0.0.9'] },
 	    mta => { identity => $identity }, set => {
 	    'relay-domains' => undef, 'dns-servers' => [$dns->server], %set });
+}
+
+# A client with this address. Addresses of 127.0.0.0/8 can be had, but have no
+# names in the DNS (RFC 6303); for others a balancer speaks.
+sub client
+{
+	my ($proxy, $from) = @_;
+
+	return $proxy->client(from => $from) if $from =~ /^127\./;
+	return $proxy->client(from => '127.0.0.9',
+	    first => "PROXY TCP4 $from 10.9.9.9 4711 25\r\n");
 }
 
 sub deliver
 {
 	my ($proxy, $from, $helo) = @_;
-	my $c = $proxy->client(from => $from);
+	my $c = client($proxy, $from);
 
 	local $Test::Builder::Level = $Test::Builder::Level + 1;
 	$c->hello($helo);
@@ -83,20 +95,26 @@ subtest 'a backend that refuses XCLIENT gets nothing' => sub {
 subtest 'attributes' => sub {
 	my $mta   = Backend->start(xclient => $all);
 	my $proxy = start($mta, 'auto');
-	my $c     = deliver($proxy, '127.0.0.2', 'helo+x=y.example');
+	my $c     = deliver($proxy, '10.0.0.2', 'helo+x=y.example');
 	my $x     = $mta->last->{xclient};
 
-	is($x->{ADDR}, '127.0.0.2', 'ADDR');
-	is($x->{PORT}, $c->port, 'PORT');
+	is($x->{ADDR}, '10.0.0.2', 'ADDR');
+	is($x->{PORT}, 4711, 'PORT');
 	is($x->{NAME}, 'two.example', 'NAME');
 	is($x->{HELO}, 'helo+x=y.example', 'HELO, through xtext');
 	is($x->{PROTO}, 'ESMTP', 'PROTO');
-	is($x->{DESTADDR}, '127.0.0.1', 'DESTADDR');
-	is($x->{DESTPORT}, $proxy->port, 'DESTPORT');
+	is($x->{DESTADDR}, '10.9.9.9', 'DESTADDR');
+	is($x->{DESTPORT}, 25, 'DESTPORT');
 	ok(!exists $x->{LOGIN} || $x->{LOGIN} eq '[UNAVAILABLE]',
 	    'no LOGIN');
 	my @lines = map { $_->{line} } $mta->events('xclient');
 	is(scalar(grep { length > 510 } @lines), 0, 'no line is too long');
+	$c = deliver($proxy, '127.0.0.3');
+	$x = $mta->last->{xclient};
+	is($x->{ADDR}, '127.0.0.3', 'ADDR without a balancer');
+	is($x->{PORT}, $c->port, 'PORT');
+	is($x->{DESTADDR}, '127.0.0.1', 'DESTADDR');
+	is($x->{DESTPORT}, $proxy->port, 'DESTPORT');
 };
 
 subtest 'only attributes that are offered' => sub {
@@ -107,7 +125,8 @@ subtest 'only attributes that are offered' => sub {
 		    join(' ', sort split / /, $offer), $offer);
 	}
 	my $mta = Backend->start(xclient => 'NAME HELO');
-	my $c = start($mta, 'auto')->client;
+	my $proxy = start($mta, 'auto');
+	my $c = $proxy->client;
 	$c->hello;
 	$c->send('MAIL FROM:<a@example.org>', 'RCPT TO:<b@example.com>');
 	$c->expect(qr/^250 /);
@@ -118,12 +137,12 @@ subtest 'names of strangers' => sub {
 	my $mta   = Backend->start(xclient => $all);
 	my $proxy = start($mta, 'auto');
 	my %want  = (
-		'127.0.0.3' => '[UNAVAILABLE]',	# leads somewhere else
-		'127.0.0.4' => '[UNAVAILABLE]',	# holds CR LF
-		'127.0.0.5' => '[TEMPUNAVAIL]',	# DNS failed
-		'127.0.0.6' => '[UNAVAILABLE]',	# holds a space, "=", "+"
-		'127.0.0.7' => '[UNAVAILABLE]',	# leads nowhere
-		'127.0.0.10' => '[UNAVAILABLE]', # has none
+		'10.0.0.3' => '[UNAVAILABLE]',	# leads somewhere else
+		'10.0.0.4' => '[UNAVAILABLE]',	# holds CR LF
+		'10.0.0.5' => '[TEMPUNAVAIL]',	# DNS failed
+		'10.0.0.6' => '[UNAVAILABLE]',	# holds a space, "=", "+"
+		'10.0.0.7' => '[UNAVAILABLE]',	# leads nowhere
+		'10.0.0.10' => '[UNAVAILABLE]', # has none
 	);
 
 	for my $from (sort keys %want) {
@@ -188,8 +207,8 @@ subtest 'several clients at the same time' => sub {
 	$_->hello for @c;
 	$_->send('MAIL FROM:<a@example.org>', 'RCPT TO:<b@example.com>')
 	    for @c;
-	for (@c) {
-		$_->expect(qr/^250 /) for 1 .. 2;
+	for my $c (@c) {
+		$c->expect(qr/^250 /) for 1 .. 2;
 	}
 	for (0 .. 9) {
 		$c[$_]->message("n: $_\r\n");

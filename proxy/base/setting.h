@@ -8,7 +8,7 @@
  * sees configuration text. Tables end with a row without a name.
  *
  *	type		text			member
- *	STRING		any			char *, ours; NULL without default
+ *	STRING		any			char *, ours
  *	WORD		one of words		their number, in an enum or bool
  *	BOOL		yes, no, true, …	bool
  *	COUNT		20			an integer of 4 or 8 octets

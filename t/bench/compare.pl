@@ -130,7 +130,7 @@ sub answers {
 sub pids {
 	my ($name) = @_;
 	my $group = $daemon{$name} or return;
-	return grep { (stat_fields($_))[2] // 0 == $group }
+	return grep { ((stat_fields($_))[2] // 0) == $group }
 	    map { m{(\d+)$} } glob '/proc/[0-9]*';
 }
 
@@ -141,7 +141,8 @@ sub stat_fields {
 }
 
 sub cpu {
-	return sum0(map { @{[stat_fields($_)]}[11, 12] } pids($_[0])) / $tick;
+	return sum0(grep { defined }
+	    map { (stat_fields($_))[11, 12] } pids($_[0])) / $tick;
 }
 
 sub pss {

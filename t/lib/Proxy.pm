@@ -118,9 +118,10 @@ sub configuration
 	    ($o{listen} // {});
 	my %mta = (identity => 'none', %{$o{mta} // {}});
 
-	for my $l (@listen) {
-		my %l = %$l;
-		my $address = delete $l{address} // '127.0.0.1:0';
+	for my $i (0 .. $#listen) {
+		my %l = %{$listen[$i]};
+		my $address = delete $l{address} //
+		    '127.0.0.' . ($i + 1) . ':0';
 		if ($o{tls}) {
 			$l{'tls-certificate'} //= $o{tls}->cert;
 			$l{'tls-key'} //= $o{tls}->key;
@@ -199,9 +200,12 @@ sub client
 {
 	my ($self, %o) = @_;
 	my $n = delete $o{listener};
-	my ($host) = $self->address($n) =~ /\A(127[\d.]+):/;
 
-	return Client->connect(host => $host, port => $self->port($n), %o);
+	my ($host, $port) = $self->address($n) =~ /\A(.*):(\d+)\z/;
+	my $c = Client->connect(host => $host, port => $port, %o);
+	# Nobody stops the daemon under a client that is still talking to it.
+	$c->{proxy} = $self;
+	return $c;
 }
 
 # Everything logged so far, or the lines that match.

@@ -67,9 +67,11 @@ feed(const char *p, size_t len, size_t piece)
 {
 	size_t n;
 
-	for (; len > 0; p += n, len -= n) {
+	/* Nobody reads after the end, and the socket fills. */
+	for (; len > 0 && !ended; p += n, len -= n) {
 		n = len < piece ? len : piece;
-		if (send(far_end, p, n, MSG_NOSIGNAL) != (ssize_t)n)
+		if (send(far_end, p, n, MSG_NOSIGNAL |
+		    MSG_DONTWAIT) != (ssize_t)n)
 			return;
 		turn();
 	}

@@ -183,7 +183,8 @@ static const struct {
 	{ "recipients with a mistake", BLOCKS "recipients = \"texthash:bad\"\n",
 	    "c:4: recipients: bad:2: the key has no value "
 	    "(try \"KEY OK\")\n" },
-	{ "recipients of a kind we have not", BLOCKS "recipients = \"pcre:x\"\n",
+	{ "recipients of a kind we have not",
+	    BLOCKS "recipients = \"pcre:x\"\n",
 	    "c:4: recipients: no table type \"pcre\" "
 	    "(there is texthash:)\n" },
 
