@@ -46,6 +46,7 @@ static const struct {
 	{ SIGUSR2, TODO_UPGRADE },
 	{ SIGCHLD, 0 },		/* wakes us up; see reap() */
 	{ SIGPIPE, 0 },		/* stderr was a pipe: never mind */
+	{ SIGXFSZ, 0 },		/* the log is as long as it may be */
 };
 
 /*

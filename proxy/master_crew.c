@@ -44,7 +44,7 @@ static void
 ignore_signals(void)
 {
 	static const int ignored[] = { SIGTERM, SIGINT, SIGHUP, SIGUSR1,
-	    SIGUSR2, SIGPIPE };
+	    SIGUSR2, SIGPIPE, SIGXFSZ };
 	struct sigaction sa = { .sa_handler = on_ignored_signal,
 	    .sa_flags = SA_RESTART };
 	size_t i;

@@ -60,7 +60,7 @@ struct crew {
 /* What has been asked for and is not done yet. */
 enum { TODO_STOP = 1, TODO_RELOAD = 2, TODO_REOPEN = 4, TODO_UPGRADE = 8 };
 
-#define MASTER_SIGNALS	7
+#define MASTER_SIGNALS	8
 #define BURST_DEATHS	6	/* more than 5 … */
 #define BURST_MS	10000	/* … in 10 s: */
 #define RESPAWN_MS	1000	/* wait so long before the next start */

@@ -742,6 +742,10 @@ limits(struct session *s)
 		session_reply(s, 421, "4.7.0 %s too many errors",
 		    s->conf->hostname);
 		session_close(s, CLOSE_TOO_MANY_ERRORS);
+	} else if (s->junk > s->conf->junk_command_limit) {
+		session_reply(s, 421, "4.7.0 %s too many commands without a "
+		    "message", s->conf->hostname);
+		session_close(s, CLOSE_TOO_MUCH_JUNK);
 	} else if (s->w->draining) {
 		session_reply(s, 421, "4.3.2 %s is shutting down",
 		    s->conf->hostname);

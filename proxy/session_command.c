@@ -92,8 +92,8 @@ session_command(struct session *s, const struct command *c)
 {
 	unsigned flags = commands[c->verb].flags;
 
-	if (flags & CMD_JUNK && ++s->junk > s->conf->junk_command_limit)
-		s->errors++;
+	if (flags & CMD_JUNK)
+		s->junk++;
 	if (c->ctl && c->verb != CMD_FOREIGN && !(flags & CMD_OCTETS))
 		session_reply(s, 501, "5.5.2 control character in a command");
 	else if (!(commands[c->verb].allowed & IN(s->state)))
