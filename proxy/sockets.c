@@ -41,7 +41,7 @@ struct row {
 };
 
 struct sockets {
-	struct row	*rows;		/* as conf->listeners, or as inherited */
+	struct row	*rows;		/* as conf->listeners, or as given */
 	size_t		 n;
 };
 

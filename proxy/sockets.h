@@ -58,7 +58,8 @@ struct worker_socket *sockets_take(struct sockets *s, size_t slot,
 
 /*
  * For the next process: all descriptors, borrowed, in an array that is ours to
- * free (with room for one more), and their names as in LISTEN_FDNAMES, with colons between, likewise.
+ * free and has room for one more; and their names as in LISTEN_FDNAMES, with
+ * colons between, ours to free too.
  */
 size_t sockets_export(const struct sockets *s, int **fds, char **names);
 /* The name there for the channel to the old master. */

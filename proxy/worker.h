@@ -59,8 +59,8 @@ struct worker_socket {
 int worker_run(const struct conf *conf, const struct worker_socket *sockets,
     size_t nsockets, int channel);
 
-/* A session has left the list: accept again if we had stopped at the limit, and leave
-   the loop if we drain and it was the last. */
+/* A session has left the list: accept again if we had stopped at the limit,
+   and leave the loop if we drain and it was the last. */
 void worker_session_ended(struct worker *w);
 /* No more sessions now. */
 bool worker_is_full(const struct worker *w);
