@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <event2/event.h>
 
@@ -68,7 +69,7 @@ prepare(struct worker *w)
 }
 
 static void
-start(struct worker *w, const struct worker_socket *sockets, size_t n)
+start(struct worker *w)
 {
 	const struct conf *conf = w->conf;
 	size_t i;
@@ -76,12 +77,24 @@ start(struct worker *w, const struct worker_socket *sockets, size_t n)
 	w->pools = xcalloc(conf->nbackends + 1, sizeof(w->pools[0]));
 	for (i = 0; i < conf->nbackends; i++)
 		w->pools[i] = pool_new(w, i);
-	w->listeners = xcalloc(n + 1, sizeof(w->listeners[0]));
-	w->nlisteners = n;
-	for (i = 0; i < n; i++)
-		w->listeners[i] = listener_new(w,
-		    &conf->listeners[sockets[i].listener], sockets[i].fd);
 	channel_say(w->channel, "ready");
+}
+
+/* All the others are ready, too: let clients in. */
+static void
+serve(struct worker *w)
+{
+	const struct worker_socket *s = w->sockets;
+	size_t i;
+
+	if (w->draining || w->listeners != NULL)
+		return;
+	w->nlisteners = w->nsockets;
+	w->nsockets = 0;
+	w->listeners = xcalloc(w->nlisteners + 1, sizeof(w->listeners[0]));
+	for (i = 0; i < w->nlisteners; i++)
+		w->listeners[i] = listener_new(w,
+		    &w->conf->listeners[s[i].listener], s[i].fd);
 }
 
 /* One write to the log for each turn of the loop. */
@@ -109,6 +122,8 @@ stop_listening(struct worker *w)
 	for (i = 0; i < w->nlisteners; i++)
 		listener_free(&w->listeners[i]);
 	w->nlisteners = 0;
+	while (w->nsockets > 0)
+		close(w->sockets[--w->nsockets].fd);
 }
 
 static void
@@ -134,7 +149,8 @@ int
 worker_run(const struct conf *conf, const struct worker_socket *sockets,
     size_t nsockets, int channel)
 {
-	struct worker w = { .magic = WORKER_MAGIC, .conf = conf };
+	struct worker w = { .magic = WORKER_MAGIC, .conf = conf,
+	    .sockets = sockets, .nsockets = nsockets };
 	int rc = 1;
 
 	w.base = make_base();
@@ -142,7 +158,7 @@ worker_run(const struct conf *conf, const struct worker_socket *sockets,
 	timer_init(&w.drain_deadline, on_drain_deadline, &w);
 	w.channel = channel_new(w.base, channel, on_line, on_master_gone, &w);
 	if (prepare(&w) == 0) {
-		start(&w, sockets, nsockets);
+		start(&w);
 		rc = loop(&w);
 	}
 	finish(&w);
@@ -186,6 +202,7 @@ drain(struct worker *w)
 		return;
 	w->draining = true;
 	stop_listening(w);
+	channel_say(w->channel, "closed");
 	w->done = w->nsessions == 0;
 	timer_set(&w->drain_deadline, w->conf->drain_timeout);
 	for_each_session(w, session_drain);
@@ -209,7 +226,9 @@ on_line(void *arg, const char *line)
 	uint64_t ms;
 
 	OBJ_CAST(w, arg, WORKER_MAGIC);
-	if (strcmp(line, "drain") == 0) {
+	if (strcmp(line, "serve") == 0) {
+		serve(w);
+	} else if (strcmp(line, "drain") == 0) {
 		drain(w);
 	} else if (strcmp(line, "reopen") == 0) {
 		log_reopen();

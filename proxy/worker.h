@@ -5,9 +5,10 @@
  * Everything a session shares with its neighbours hangs here. There is one
  * struct worker in a process, handed to whoever needs it.
  *
- * What the master says over the channel, in lines: "drain", "clock MS" (let
- * time pass, for tests), "sessions", "reopen" (the log). We say "ready" once,
- * and "ok" or "ok N" after "clock" and "sessions".
+ * What the master says over the channel, in lines: "serve", "drain",
+ * "sessions", "clock MS" (let time pass, for tests), "reopen" (the log). We say
+ * "ready" once, when nothing can fail any more; "closed" after "drain", when no
+ * new client will come to us; "ok N" or "ok" after "sessions" and "clock".
  */
 #ifndef PROXY_WORKER_H
 #define PROXY_WORKER_H
@@ -31,7 +32,10 @@ struct worker {
 #define WORKER_MAGIC		 0x30b4e201
 	struct event_base	*base;
 	const struct conf	*conf;
-	struct listener		**listeners;	/* ours; NULL when draining */
+	const struct worker_socket *sockets;	/* borrowed; the fds are ours
+						   until a listener has them */
+	size_t			 nsockets;
+	struct listener		**listeners;	/* ours; while we serve */
 	size_t			 nlisteners;
 	struct pool		**pools;	/* as conf->backends; ours */
 	struct resolver		*resolver;	/* ours */
