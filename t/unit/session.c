@@ -261,7 +261,7 @@ static const char *const atoms[] = {
 	"HELO c.example|", "NOOP|", "RSET|", "FOO|", "|", "VRFY x|",
 	"NOOP\t|", "STARTTLS|", "AUTH PLAIN AAAA|", "BDAT 6|QUIT|",
 	"BDAT 3 LAST|a||", "BDAT 0|", "BDAT 0 LAST|", "DATA x|",
-	MAIL BAD RCPT "BDAT 4 LAST|x||", MAIL RCPT "DATA|\n\001..x|.|\n",
+	MAIL BAD RCPT "BDAT 5 LAST|x||", MAIL RCPT "DATA|\n\001..x|.|\n",
 	"DATA|\n\001x|RSET|.|\n", "\002",
 };
 
