@@ -52,6 +52,7 @@ static unsigned progress;	/* counts whatever a test can see moving */
 struct peer {
 	struct conn	*c;
 	struct peer	*next;
+	int		 address;
 	bool		 data;		/* reading content up to the dot */
 	bool		 auth;		/* the next line is a SASL response */
 	size_t		 chunk;		/* octets of BDAT to come */
@@ -64,6 +65,8 @@ static struct {
 	struct peer	*peers;
 	const char	*rules[RULES];
 	size_t		 nrules;
+	bool		 first_only;	/* rules are for address 0 */
+	bool		 once;		/* a rule is used up by its use */
 	const char	*ehlo;		/* keywords, separated by spaces */
 	struct buf	 heard;
 	int		 connects;
@@ -153,10 +156,14 @@ peer_answer(struct peer *p, const char *line)
 	size_t i, n;
 
 	for (i = 0; i < mta.nrules && reply == NULL; i++) {
+		if (mta.first_only && p->address != 0)
+			break;
 		n = strcspn(mta.rules[i], "=");
 		if (strncasecmp(line, mta.rules[i], n) == 0)
 			reply = mta.rules[i] + n + 1;
 	}
+	if (reply != NULL && mta.once)
+		mta.rules[i - 1] = "\001";
 	if (begins(line, "DATA"))
 		p->data = reply == NULL || begins(reply, "354");
 	if (p->auth || begins(line, "AUTH"))
@@ -283,9 +290,10 @@ on_accept(evutil_socket_t fd, short what, void *arg)
 	if (c == -1)
 		abort();
 	p->c = conn_new(base, c, &peer_owner, p);
+	p->address = (int)(intptr_t)arg;
 	p->next = mta.peers;
 	mta.peers = p;
-	snprintf(text, sizeof(text), "connect %d", (int)(intptr_t)arg);
+	snprintf(text, sizeof(text), "connect %d", p->address);
 	hear(text, strlen(text));
 	mta.connects++;
 	peer_answer(p, "CONNECT");
@@ -301,6 +309,18 @@ mta_say(const char *reply)
 		next = p->next;
 		peer_say(p, reply);
 	}
+	turn();
+}
+
+/* Let it read nothing for a while. */
+UNUSED static void
+mta_pause(bool pause)
+{
+	for (struct peer *p = mta.peers; p != NULL; p = p->next)
+		if (pause)
+			conn_pause(p->c);
+		else
+			conn_resume(p->c);
 	turn();
 }
 
@@ -383,6 +403,7 @@ engine_conf(void)
 		addresses[i].where = (struct where){ .kind = WHERE_UNIX,
 		    .text = mta.path[i], .path = mta.path[i] };
 	mta.nrules = 0;
+	mta.first_only = mta.once = false;
 	mta.ehlo = "PIPELINING 8BITMIME SMTPUTF8 DSN";
 }
 
