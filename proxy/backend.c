@@ -1151,7 +1151,7 @@ on_reply(struct backend *b)
 {
 	if (b->state != B_READY) {
 		assert(states[b->state].on_reply != NULL);
-		if (b->reply.code == 421 && !b->told)
+		if (b->reply.code == 421 && !b->told && b->state != B_XCLIENT)
 			refused(b);
 		else
 			states[b->state].on_reply(b);
