@@ -555,6 +555,14 @@ run_line(struct session *s, struct slice line)
 	session_command(s, &c);
 }
 
+/* A TLS ClientHello has no line end: do not wait for one, nor look for it. */
+static bool
+is_foreign(const struct session *s, char first)
+{
+	return s->skipped == 0 && s->state != S_AUTH &&
+	    !isalpha((unsigned char)first) && first != '\r';
+}
+
 /* What does not begin like SMTP, without a line end so far. */
 static bool
 run_foreign(struct session *s)
@@ -626,12 +634,10 @@ run_next(struct session *s)
 		status = LINE_TOO_LONG;		/* the rest of it */
 	switch (status) {
 	case LINE_MORE:
-		/* A TLS ClientHello has no line end: do not wait for one. */
-		if (s->state != S_AUTH && !isalpha((unsigned char)*p) &&
-		    *p != '\r')
-			return run_foreign(s);
-		return false;
+		return is_foreign(s, *p) && run_foreign(s);
 	case LINE_TOO_LONG:
+		if (is_foreign(s, *p))
+			return run_foreign(s);
 		if (used == 0)
 			return false;
 		skip_line(s, p[used - 1] == '\n', used);
