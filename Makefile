@@ -181,13 +181,17 @@ fuzz-run: $(FUZZERS)
 install: all
 	install -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/share/man/man5 \
 	    $(DESTDIR)$(PREFIX)/share/man/man8 \
-	    $(DESTDIR)$(PREFIX)/share/doc/vratar/examples
+	    $(DESTDIR)$(PREFIX)/share/doc/vratar/examples \
+	    $(DESTDIR)$(PREFIX)/lib/systemd/system
 	install $(PROG) $(DESTDIR)$(PREFIX)/sbin/vratar
 	install -m 644 contrib/man/*.5 $(DESTDIR)$(PREFIX)/share/man/man5
 	install -m 644 contrib/man/*.8 $(DESTDIR)$(PREFIX)/share/man/man8
 	install -m 644 README.md LICENSE $(DESTDIR)$(PREFIX)/share/doc/vratar
 	install -m 644 contrib/examples/* \
 	    $(DESTDIR)$(PREFIX)/share/doc/vratar/examples
+	install -m 644 contrib/systemd/* $(DESTDIR)$(PREFIX)/lib/systemd/system
+	sed -i 's,/usr/sbin/,$(PREFIX)/sbin/,' \
+	    $(DESTDIR)$(PREFIX)/lib/systemd/system/vratar.service
 
 clean:
 	rm -rf obj obj-san obj-fuzz vratar vratar-san run

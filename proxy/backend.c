@@ -239,11 +239,44 @@ backend_close(struct backend *b)
 
 static void connect_next(struct backend *b);
 
+/* The connection is over, and all that is known of what is behind it: the
+   next one has been told nothing. */
+static void
+hang_up(struct backend *b)
+{
+	conn_free(&b->conn);
+	reply_reset(&b->reply);
+	b->told = false;
+	b->ahead = false;
+	b->greetings = 0;
+}
+
 static bool
 more_addresses(const struct backend *b)
 {
 	return b->address < b->pool->conf->naddresses &&
 	    clock_ms() < b->setup_due;
+}
+
+static int
+count_addresses(const struct conf_backend_address *a)
+{
+	return a->where.kind == WHERE_TCP ? a->naddrs : 1;
+}
+
+/* The address we are about to try has its share of the time there is, so that
+   one that says nothing leaves some for those behind it. */
+static void
+share_time(struct backend *b)
+{
+	const struct conf_backend *c = b->pool->conf;
+	uint64_t now = clock_ms(), n = 0;
+	size_t i;
+
+	for (i = b->address; i < c->naddresses; i++)
+		n += (uint64_t)count_addresses(&c->addresses[i]);
+	n -= (uint64_t)b->addr;
+	b->address_due = now + (b->setup_due - now) / n;
 }
 
 static void
@@ -254,6 +287,16 @@ end_probe(struct backend *b)
 	backend_close(b);
 	TAILQ_INSERT_TAIL(&p->used, b, link);	/* on_kick() takes it out */
 	pool_probe_ended(p);
+}
+
+/* It is of no more use, but its user still has it. */
+static void
+die(struct backend *b)
+{
+	conn_free(&b->conn);
+	drop_pending(b);
+	enter(b, B_DEAD);
+	pool_closed(b->pool, b);
 }
 
 /* Tell the user that it is over. He may give b back in the call. */
@@ -267,10 +310,7 @@ give_up(struct backend *b, enum backend_failure f, const struct reply *r,
 		end_probe(b);
 		return;
 	}
-	conn_free(&b->conn);
-	drop_pending(b);
-	enter(b, B_DEAD);
-	pool_closed(b->pool, b);
+	die(b);
 	if (user != NULL)
 		user->on_failure(b->arg, f, r, why);
 	else
@@ -284,8 +324,7 @@ try_next_address(struct backend *b, const char *why)
 	log_info(b->id, "backend name=%s address=%s state=\"%s\" "
 	    "failed=\"%s\"", b->pool->conf->name, backend_name(b),
 	    states[b->state].name, why);
-	conn_free(&b->conn);
-	reply_reset(&b->reply);
+	hang_up(b);
 	b->addr++;
 	enter(b, B_CONNECTING);
 	timer_set(&b->kick, 0);		/* connect_next(), from the loop */
@@ -305,9 +344,7 @@ start_over(struct backend *b)
 		c->sent = false;
 	b->replies_due = 0;
 	b->reused = false;
-	b->told = false;
-	conn_free(&b->conn);
-	reply_reset(&b->reply);
+	hang_up(b);
 	enter(b, B_QUEUED);
 	backend_start(b);
 }
@@ -336,7 +373,7 @@ static void
 setup_deadline(struct backend *b, uint64_t ms)
 {
 	uint64_t now = clock_ms();
-	uint64_t left = b->setup_due > now ? b->setup_due - now : 1;
+	uint64_t left = b->address_due > now ? b->address_due - now : 1;
 
 	conn_deadline(b->conn, ms < left ? ms : left);
 }
@@ -451,8 +488,9 @@ connect_next(struct backend *b)
 
 	for (; more_addresses(b); b->address++, b->addr = 0) {
 		a = &c->addresses[b->address];
-		if (b->addr >= (a->where.kind == WHERE_TCP ? a->naddrs : 1))
+		if (b->addr >= count_addresses(a))
 			continue;
+		share_time(b);
 		switch (a->where.kind) {
 		case WHERE_TCP:
 			fd = connect_ip(&a->addrs[b->addr]);
@@ -616,13 +654,14 @@ wants_tls(const struct backend *b)
 static void
 become_ready(struct backend *b)
 {
-	if (b->probe) {
-		end_probe(b);
-		return;
-	}
 	conn_deadline(b->conn, 0);
 	enter(b, B_READY);
-	b->user->on_ready(b->arg);
+	if (b->probe)
+		end_probe(b);
+	else if (!STAILQ_EMPTY(&b->pending))
+		backend_flush(b);	/* all of it once more */
+	else
+		b->user->on_ready(b->arg);
 }
 
 /* XCLIENT. (XFORWARD is a hint for logs and goes ahead of each MAIL.) */
@@ -652,6 +691,17 @@ say_who(struct backend *b)
 	enter(b, B_XCLIENT);
 }
 
+/* What it can do is known. */
+static void
+greeted(struct backend *b)
+{
+	/* After XCLIENT it may hide what was for us, XCLIENT itself included */
+	if (!b->told || identity(b) != IDENTITY_XCLIENT)
+		b->first_ext = b->ext;
+	pool_learned(b->pool, &b->ext);
+	say_who(b);
+}
+
 static void
 on_ehlo(struct backend *b)
 {
@@ -673,11 +723,7 @@ on_ehlo(struct backend *b)
 			    "the backend does not offer STARTTLS");
 		return;
 	}
-	/* After XCLIENT it may hide what was for us, XCLIENT itself included */
-	if (!b->told || identity(b) != IDENTITY_XCLIENT)
-		b->first_ext = b->ext;
-	pool_learned(b->pool, &b->ext);
-	say_who(b);
+	greeted(b);
 }
 
 static void
@@ -702,18 +748,18 @@ static void
 on_starttls(struct backend *b)
 {
 	const struct conf_backend *c = b->pool->conf;
+	const char *host = where(b)->host ? where(b)->host : "localhost";
 	SSL *ssl;
 
 	if (b->reply.code != 220) {
 		if (c->tls == TLS_MAY)
-			say_who(b);
+			greeted(b);
 		else
 			refused(b);
 		return;
 	}
 	ssl = SSL_new(c->tls_ctx);
-	if (ssl == NULL || tls_expect(ssl, where(b)->host,
-	    c->tls == TLS_VERIFY) == -1) {
+	if (ssl == NULL || tls_expect(ssl, host, c->tls == TLS_VERIFY) == -1) {
 		SSL_free(ssl);
 		fail(b, BACKEND_UNREACHABLE, NULL, "cannot prepare TLS");
 		return;
@@ -757,6 +803,7 @@ backend_restart(struct backend *b)
 {
 	b->reused = true;
 	b->setup_due = clock_ms() + conf(b)->greeting_timeout;
+	b->address_due = b->setup_due;
 	conn_deadline(b->conn, 0);
 	if (identity(b) != IDENTITY_XCLIENT)
 		return;			/* ready as it is */
@@ -764,12 +811,32 @@ backend_restart(struct backend *b)
 	say_who(b);
 }
 
+/* No reply is to come but those that nobody waits for. */
+static bool
+is_silent(const struct backend *b)
+{
+	const struct pending *c;
+
+	STAILQ_FOREACH(c, &b->pending, next)
+		if (c->purpose == FOR_USER)
+			return false;
+	return b->content_state == C_NONE;
+}
+
+bool
+backend_is_unused(const struct backend *b)
+{
+	return b->state == B_READY && STAILQ_EMPTY(&b->pending) &&
+	    b->content_state == C_NONE && !b->in_transaction &&
+	    !b->authenticated && !b->in_auth;
+}
+
 bool
 backend_is_reusable(const struct backend *b)
 {
-	if (b->state != B_READY || b->authenticated ||
-	    !STAILQ_EMPTY(&b->pending) || b->content_state != C_NONE ||
-	    b->pool->w->draining || timer_is_set(&b->kick))
+	if (b->state != B_READY || b->authenticated || b->in_auth ||
+	    b->ahead || !is_silent(b) || b->pool->w->draining ||
+	    timer_is_set(&b->kick))
 		return false;
 	switch (identity(b)) {
 	case IDENTITY_XCLIENT:
@@ -853,9 +920,10 @@ void
 backend_flush(struct backend *b)
 {
 	bool pipelining = ext_has(&b->ext, EXT_BIT(PIPELINING));
+	bool waits = b->replies_due > 0;	/* with a deadline of its own */
 	struct pending *c;
 
-	if (b->state != B_READY)
+	if (b->state != B_READY || b->ahead)
 		return;
 	STAILQ_FOREACH(c, &b->pending, next) {
 		if (c->sent)
@@ -866,7 +934,7 @@ backend_flush(struct backend *b)
 		c->sent = true;
 		b->replies_due++;
 	}
-	if (b->replies_due > 0)
+	if (b->replies_due > 0 && !waits)
 		conn_deadline(b->conn, reply_timeout(b));
 	conn_flush(b->conn);
 }
@@ -877,10 +945,12 @@ on_command_reply(struct backend *b)
 	struct pending *c = STAILQ_FIRST(&b->pending);
 	int class = b->reply.code / 100;
 
-	if (class == 3 && c->kind != BACKEND_AUTH) {
+	if (class == 3 && (c->kind != BACKEND_AUTH || b->reply.code != 334)) {
 		fail(b, BACKEND_LOST, NULL, "3xx where none can be");
 		return;
 	}
+	if (c->kind == BACKEND_AUTH)
+		b->in_auth = class == 3;
 	STAILQ_REMOVE_HEAD(&b->pending, next);
 	b->replies_due--;
 	conn_deadline(b->conn, b->replies_due > 0 ? reply_timeout(b) : 0);
@@ -891,14 +961,15 @@ on_command_reply(struct backend *b)
 	case FOR_RESET:
 		if (class != 2)
 			fail(b, BACKEND_LOST, NULL, "RSET was refused");
-		else if (b->user == NULL)
-			pool_backend_clean(b->pool, b);
 		break;
 	case FOR_LOG:
 		break;
 	}
+	if (c->purpose != FOR_USER && b->state == B_READY && b->user == NULL &&
+	    STAILQ_EMPTY(&b->pending))
+		pool_backend_clean(b->pool, b);
 	free(c);
-	if (b->state == B_READY && b->user != NULL)
+	if (b->state == B_READY)
 		backend_flush(b);	/* what waited for this reply */
 }
 
@@ -915,7 +986,9 @@ backend_send(struct backend *b, const struct backend_content *content,
 	b->content = *content;
 	b->content_tag = tag;
 	b->at_bol = true;
-	if (content->bdat) {
+	if (b->ahead) {
+		b->content_state = C_WAIT_354;	/* and never gets it */
+	} else if (content->bdat) {
 		snprintf(line, sizeof(line), "BDAT %llu LAST\r\n",
 		    (unsigned long long)spool_size(content->spool));
 		evbuffer_add(conn_output(b->conn), line, strlen(line));
@@ -990,7 +1063,7 @@ feed(struct backend *b)
 	for (;;) {
 		if (conn_is_full(b->conn)) {
 			conn_flush(b->conn);
-			if (!conn_is_drained(b->conn))
+			if (conn_is_full(b->conn))
 				break;
 		}
 		n = take(b);
@@ -1016,36 +1089,59 @@ on_drained(void *arg)
 		feed(b);
 }
 
+/* It knows that there is content, and what it thinks of it. */
+static void
+on_verdict(struct backend *b)
+{
+	void *tag = b->content_tag;
+
+	/* RFC 3030 section 2: after a chunk that failed nobody knows what
+	   state the transaction is in; RSET. After DATA it is over. */
+	if (b->content_state == C_WAIT_REPLY)
+		b->in_transaction = b->content.bdat &&
+		    !reply_is_positive(&b->reply);
+	spool_free(&b->content.spool);
+	conn_deadline(b->conn, 0);
+	b->content_state = C_NONE;
+	b->user->on_reply(b->arg, BACKEND_CONTENT, tag, &b->reply);
+}
+
 /*
- * A reply while there is content. One that comes before the end of it is
- * final as well, but the rest of the content cannot be unsaid: the session
- * with the backend ends with it.
+ * It refuses before it has everything, and the rest of the content cannot be
+ * unsaid: the session with it ends before anybody can put a command where it
+ * expects content.
  */
+static void
+on_early_verdict(struct backend *b)
+{
+	const struct backend_user *user = b->user;
+	void *tag = b->content_tag;
+
+	die(b);
+	user->on_reply(b->arg, BACKEND_CONTENT, tag, &b->reply);
+	if (b->user != NULL)
+		user->on_failure(b->arg, BACKEND_LOST, NULL,
+		    "refused before the end");
+}
+
+/* A reply while there is content. */
 static void
 on_content_reply(struct backend *b)
 {
-	bool early = b->content_state == C_SENDING;
-	bool refused_data = b->content_state == C_WAIT_354;
-	void *tag = b->content_tag;
+	int class = b->reply.code / 100;
+	bool all_sent = b->content_state == C_WAIT_REPLY;
 
-	if (refused_data && b->reply.code == 354) {
+	if (b->content_state == C_WAIT_354 && b->reply.code == 354 &&
+	    !b->ahead) {
 		b->content_state = C_SENDING;
 		feed(b);
-		return;
-	}
-	if (b->reply.code / 100 == 3 || (b->reply.code / 100 == 2 &&
-	    (early || refused_data))) {
+	} else if (class == 3 || (class == 2 && !all_sent))
 		fail(b, BACKEND_LOST, NULL,
 		    "a reply to content that was not sent");
-		return;
-	}
-	spool_free(&b->content.spool);
-	conn_deadline(b->conn, 0);
-	if (!early)
-		b->content_state = C_NONE;
-	b->user->on_reply(b->arg, BACKEND_CONTENT, tag, &b->reply);
-	if (early)
-		fail(b, BACKEND_LOST, NULL, "refused before the end");
+	else if (b->content_state == C_SENDING)
+		on_early_verdict(b);
+	else
+		on_verdict(b);
 }
 
 /* Replies */
@@ -1072,6 +1168,35 @@ on_reply(struct backend *b)
 		on_command_reply(b);
 	else
 		fail(b, BACKEND_LOST, NULL, "a reply to no command");
+}
+
+/* Are there to be more replies than the one that is complete now? */
+static bool
+owes_more(const struct backend *b)
+{
+	return b->state == B_READY ? b->replies_due > 1 : b->greetings > 1;
+}
+
+/*
+ * One reply is complete. If there is more input than replies to come, what is
+ * there now would become the reply to something that we have not yet said:
+ * nothing more is said here.
+ */
+static void
+take_reply(struct backend *b)
+{
+	static const char why[] = "more replies than commands";
+
+	b->ahead = evbuffer_get_length(conn_input(b->conn)) > 0 &&
+	    !owes_more(b);
+	if (b->ahead && b->state != B_READY) {
+		fail(b, BACKEND_UNREACHABLE, NULL, why);
+		return;
+	}
+	on_reply(b);
+	reply_reset(&b->reply);
+	if (b->ahead && b->conn != NULL)
+		fail(b, BACKEND_LOST, NULL, why);
 }
 
 static bool
@@ -1107,8 +1232,7 @@ on_input(void *arg)
 		}
 		evbuffer_drain(in, used);
 		if (status == REPLY_DONE) {
-			on_reply(b);
-			reply_reset(&b->reply);
+			take_reply(b);
 		} else if (used == 0)
 			return;
 	}

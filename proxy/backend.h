@@ -72,7 +72,8 @@ enum backend_failure {
 	BACKEND_REFUSED,	/* it said no before it was ready, knowing who
 				   the client is: the reply is a verdict */
 	BACKEND_SHUTDOWN,	/* 421; the reply is to be passed on */
-	BACKEND_LOST		/* gone, too late or nonsense after that */
+	BACKEND_LOST		/* gone, too late or nonsense after that; or
+				   unused, and wanted by another session */
 };
 
 struct backend_user {
@@ -110,7 +111,7 @@ struct backend *backend_get(struct pool *p, uint64_t id,
 /*
  * Give it back, and leave NULL; NULL is fine. It goes to another client, after
  * a RSET if a transaction is open, when that is safe: every reply has come, no
- * login, an identity that can be changed. Otherwise it is closed, and content
+ * login, not even half of one, an identity that can be changed. Otherwise it is closed, and content
  * that was under way is never followed by its end.
  */
 void backend_put(struct backend **b);

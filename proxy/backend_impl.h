@@ -62,9 +62,12 @@ struct backend {
 	int			 addr;	/* and which one of its resolved */
 	struct conn		*conn;	/* ours; NULL before and after */
 	uint64_t		 setup_due; /* clock_ms() by when it is ready */
+	uint64_t		 address_due; /* and this address has to be */
 	struct timer		 kick;	/* the next step, from the loop */
 	bool			 connected; /* known to be, after a while */
 	bool			 reused; /* warm, and silent since then */
+	bool			 ahead;	/* it replies to what we did not say */
+	bool			 in_auth; /* it expects a line of a SASL exchange */
 	bool			 in_transaction; /* MAIL went, no end yet */
 	int			 greetings; /* that XCLIENT still owes us */
 	struct ext_set		 ext, first_ext;
@@ -105,6 +108,8 @@ void backend_close(struct backend *b);
 /* Free now; for the end of the worker. */
 void backend_destroy(struct backend *b);
 bool backend_is_reusable(const struct backend *b);
+/* It has a user, who does nothing with it at the moment. */
+bool backend_is_unused(const struct backend *b);
 
 /* pool.c, for the backends */
 void pool_learned(struct pool *p, const struct ext_set *ext);

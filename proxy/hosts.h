@@ -13,7 +13,7 @@
 
 struct hosts;
 
-/* A line that makes no sense is skipped, a file that cannot be read is empty. */
+/* A line that makes no sense is skipped, an unreadable file is an empty one. */
 struct hosts *hosts_load(const char *path);
 void hosts_free(struct hosts **h);
 

@@ -153,13 +153,32 @@ use(struct pool *p, struct backend *b)
 	backend_start(b);
 }
 
+/*
+ * All sessions are in use, but some client may have kept his between two
+ * messages: take it from him who has not used it for longest.
+ */
+static void
+recall(struct pool *p)
+{
+	struct backend *b;
+
+	TAILQ_FOREACH(b, &p->used, link)
+		if (b->user != NULL && backend_is_unused(b)) {
+			b->user->on_failure(b->arg, BACKEND_LOST, NULL,
+			    "another session needs it");
+			return;
+		}
+}
+
 struct backend *
 backend_get(struct pool *p, uint64_t id, const struct backend_identity *who,
     const struct backend_user *user, void *arg)
 {
-	struct backend *b = TAILQ_LAST(&p->idle, backend_list);
+	struct backend *b;
 
-	if (b != NULL) {
+	if (is_full(p) && TAILQ_EMPTY(&p->idle))
+		recall(p);
+	if ((b = TAILQ_LAST(&p->idle, backend_list)) != NULL) {
 		TAILQ_REMOVE(&p->idle, b, link);
 		b->idle = false;
 		TAILQ_INSERT_TAIL(&p->used, b, link);
@@ -224,8 +243,8 @@ backend_put(struct backend **bp)
 	} else if (!backend_is_reusable(b))
 		backend_close(b);
 	else if (b->in_transaction)
-		backend_reset(b);	/* pool_backend_clean() follows */
-	else
+		backend_reset(b);	/* pool_backend_clean() follows, */
+	else if (STAILQ_EMPTY(&b->pending))	/* or when it is answered */
 		pool_backend_clean(b->pool, b);
 }
 

@@ -98,6 +98,12 @@ set_options(struct ub_ctx *ub)
 		{ "unblock-lan-zones:",		"yes" },
 		{ "local-zone:",		"test. transparent" },
 		{ "local-zone:",		"home.arpa. transparent" },
+		/* So may the loopback network, all but for the one name that
+		   must be there without a server. */
+		{ "local-zone:",
+		    "127.in-addr.arpa. transparent" },
+		{ "local-data:",
+		    "1.0.0.127.in-addr.arpa. 10800 IN PTR localhost." },
 		/* There is no trust anchor. */
 		{ "module-config:",		"iterator" },
 		/* The first name is the client's name each time. */
@@ -220,7 +226,7 @@ take_records(struct resolve_query *q, const ldns_rr_list *answer,
 	for (i = 0; i < ldns_rr_list_rr_count(answer); i++) {
 		const ldns_rr *rr = ldns_rr_list_rr(answer, i);
 
-		/* CNAMEs come along (RFC 2317); libunbound has followed them. */
+		/* CNAMEs come along (RFC 2317) and have been followed. */
 		if (ldns_rr_get_type(rr) != type || ldns_rr_rd_count(rr) != 1)
 			continue;
 		if (type == LDNS_RR_TYPE_PTR && ptrs++ < NAMES_MAX)
@@ -458,7 +464,7 @@ resolve_cancel(struct resolve_query **qp)
 	if (q == NULL)
 		return;
 	OBJ_CHECK(q, RESOLVE_QUERY_MAGIC);
-	if (q->cb != NULL)	/* else we are inside it, and it is freed then */
+	if (q->cb != NULL)	/* else we are inside it; it is freed later */
 		query_free(q);
 }
 

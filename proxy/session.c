@@ -34,7 +34,8 @@
 #define INPUT_MAX	65536	/* octets kept while a command is busy */
 #define LINGER_MS	2000	/* for the client to read the last reply */
 #define AUTH_LINE_LIMIT	12290	/* RFC 4954 section 4.5, and CR LF */
-#define BDAT_LINE_ROOM	64	/* what MAIL and RCPT parameters may add */
+#define LINE_LIMIT	32768	/* whatever command-line-limit says */
+#define SLOTS_MAX	256	/* replies that wait; then commands do, too */
 
 static const struct {
 	const char	*name;
@@ -86,6 +87,7 @@ session_enter(struct session *s, enum session_state next)
 
 static void start(struct session *s);
 static void on_reap(void *arg);
+static void on_flush(void *arg);
 
 static uint64_t
 new_id(void)
@@ -116,6 +118,7 @@ session_new(struct worker *w, const struct conf_listener *l, int fd,
 	s->trusted_xclient = netset_has(&l->accept_xclient_from, peer);
 	STAILQ_INIT(&s->slots);
 	timer_init(&s->reap, on_reap, s);
+	timer_init(&s->flush, on_flush, s);
 	s->client = conn_new(w->base, fd, &owner, s);
 	s->next = w->sessions;
 	if (s->next != NULL)
@@ -272,6 +275,7 @@ on_reap(void *arg)
 	log_end(s);
 	conn_free(&s->client);
 	session_drop_slots(s);
+	timer_stop(&s->flush);
 	if (s->next != NULL)
 		s->next->prev = s->prev;
 	if (s->prev != NULL)
@@ -296,11 +300,12 @@ on_reap(void *arg)
 static void
 finish_closing(struct session *s)
 {
+	bool drained = conn_is_drained(s->client);
+
 	if (timer_is_set(&s->reap))
 		return;
-	if (s->client_gone || s->client_eof ||
-	    (s->closed_because == CLOSE_QUIT &&
-	    conn_is_drained(s->client))) {
+	if (s->client_gone || (drained &&
+	    (s->client_eof || s->closed_because == CLOSE_QUIT))) {
 		/* Without close_notify the end might be an attacker's
 		   (RFC 8446 6.1). */
 		if (session_is_tls(s))
@@ -309,7 +314,7 @@ finish_closing(struct session *s)
 		return;
 	}
 	conn_deadline(s->client, LINGER_MS);
-	if (conn_is_drained(s->client))
+	if (drained)
 		conn_shutdown(s->client);
 }
 
@@ -319,6 +324,8 @@ session_close(struct session *s, enum close_reason why)
 	OBJ_CHECK(s, SESSION_MAGIC);
 	if (s->state == S_CLOSING)
 		return;
+	if (s->state == S_PROXY)
+		conn_skip(s->client, 0);	/* what follows is read, too */
 	session_enter(s, S_CLOSING);
 	s->closed_because = why;
 	s->then = NULL;
@@ -356,9 +363,21 @@ session_end_txn(struct session *s)
 	intake_free(&s->intake);
 	s->bdat_failed = false;
 	s->mail_slot = NULL;
+	session_release_backend(s, true);
 }
 
 /* Replies, in order */
+
+static void
+slot_free_first(struct session *s)
+{
+	struct slot *slot = STAILQ_FIRST(&s->slots);
+
+	STAILQ_REMOVE_HEAD(&s->slots, next);
+	s->nslots--;
+	buf_fini(&slot->text);
+	free(slot);
+}
 
 /* What is complete at the head of the queue goes out. */
 static void
@@ -367,24 +386,26 @@ send_filled(struct session *s)
 	struct slot *slot;
 
 	while ((slot = STAILQ_FIRST(&s->slots)) != NULL && slot->filled) {
-		STAILQ_REMOVE_HEAD(&s->slots, next);
 		evbuffer_add(conn_output(s->client), slot->text.p,
 		    slot->text.len);
-		buf_fini(&slot->text);
-		free(slot);
+		slot_free_first(s);
 	}
+}
+
+static void
+on_flush(void *arg)
+{
+	struct session *s;
+
+	OBJ_CAST(s, arg, SESSION_MAGIC);
+	conn_flush(s->client);
 }
 
 void
 session_drop_slots(struct session *s)
 {
-	struct slot *slot;
-
-	while ((slot = STAILQ_FIRST(&s->slots)) != NULL) {
-		STAILQ_REMOVE_HEAD(&s->slots, next);
-		buf_fini(&slot->text);
-		free(slot);
-	}
+	while (!STAILQ_EMPTY(&s->slots))
+		slot_free_first(s);
 }
 
 struct slot *
@@ -394,6 +415,7 @@ slot_new(struct session *s)
 
 	buf_init(&slot->text, 2 * REPLY_TEXT_MAX);
 	STAILQ_INSERT_TAIL(&s->slots, slot, next);
+	s->nslots++;
 	return slot;
 }
 
@@ -412,8 +434,15 @@ slot_fill(struct session *s, struct slot *slot, const struct reply *r)
 {
 	assert(!slot->filled);
 	fill(s, slot, r, !s->esmtp);
-	if (!STAILQ_EMPTY(&s->slots))
+	if (!STAILQ_EMPTY(&s->slots)) {
+		/* It leaves together with what else comes of the group in this
+		   turn of the loop, but not with what does not: a backend that
+		   takes its time for each recipient must not keep the client
+		   from the replies there are. */
+		if (!timer_is_set(&s->flush))
+			timer_set(&s->flush, 0);
 		return;
+	}
 	if (s->busy == BUSY_REPLIES)
 		session_resume(s);
 	else {
@@ -522,77 +551,76 @@ refuse_and_close(struct session *s, const char *reply, enum close_reason why)
 static size_t
 line_limit(const struct session *s)
 {
+	size_t limit;
+
 	if (s->state == S_AUTH)
 		return AUTH_LINE_LIMIT;
-	return s->conf->command_line_limit +
+	limit = s->conf->command_line_limit +
 	    26 +		/* SIZE: RFC 1870 */
 	    17 + 10 +		/* BODY, SMTPUTF8 */
 	    500 +		/* AUTH=: RFC 4954 */
 	    600 +		/* DSN: RFC 3461 4.2, 4.3, 4.4 */
-	    17 + 16 + 12 +	/* BY, MT-PRIORITY, REQUIRETLS */
-	    BDAT_LINE_ROOM;
+	    17 + 16 + 12;	/* BY, MT-PRIORITY, REQUIRETLS */
+	return limit < LINE_LIMIT ? limit : LINE_LIMIT;
 }
 
 /* AUTH PLAIN with its initial response is one line, in any state. */
 static size_t
 limit_for(const struct session *s, const char *p, size_t len)
 {
-	if (len > 5 && strncasecmp(p, "AUTH ", 5) == 0)
+	size_t limit = line_limit(s);
+
+	if (limit < AUTH_LINE_LIMIT && len > 5 &&
+	    strncasecmp(p, "AUTH ", 5) == 0)
 		return AUTH_LINE_LIMIT;
-	return line_limit(s);
+	return limit;
 }
 
-static void
-run_line(struct session *s, struct slice line)
-{
-	struct command c;
-
-	if (s->state == S_AUTH) {
-		session_auth_line(s, line.p, line.len);
-		return;
-	}
-	command_parse(&c, line.p, line.len);
-	session_command(s, &c);
-}
-
-/* A TLS ClientHello has no line end: do not wait for one, nor look for it. */
+/* What the line needs is that all replies to those before it have left. */
 static bool
-is_foreign(const struct session *s, char first)
+wait_for_replies(struct session *s)
 {
-	return s->skipped == 0 && s->state != S_AUTH &&
-	    !isalpha((unsigned char)first) && first != '\r';
-}
-
-/* What does not begin like SMTP, without a line end so far. */
-static bool
-run_foreign(struct session *s)
-{
-	static const struct command foreign = { .verb = CMD_FOREIGN };
-
-	if (!STAILQ_EMPTY(&s->slots)) {
-		session_wait(s, BUSY_REPLIES, NULL);
+	if (STAILQ_EMPTY(&s->slots))
 		return false;
-	}
-	session_command(s, &foreign);
+	session_wait(s, BUSY_REPLIES, NULL);
 	return true;
 }
 
 /*
- * A line over the limit is thrown away up to its end, and then answered; who
- * sends 64 K without a line end does not speak SMTP.
+ * Octets of a line over the limit: it is thrown away up to its end, and then
+ * answered; who sends 64 K without a line end does not speak SMTP.
  */
 static void
 skip_line(struct session *s, bool complete, size_t octets)
 {
 	evbuffer_drain(conn_input(s->client), octets);
-	s->scanned = 0;
 	s->skipped += octets;
-	if (complete) {
-		s->skipped = 0;
-		session_reply(s, 500, "5.5.6 line too long");
-	} else if (s->skipped > INPUT_MAX)
+	if (s->skipped > INPUT_MAX)
 		refuse_and_close(s, "421 4.7.0 line too long",
 		    CLOSE_LINE_TOO_LONG);
+	if (!complete || s->state == S_CLOSING)
+		return;
+	s->skipped = 0;
+	if (s->state == S_AUTH)
+		session_auth_line(s, "*", 1);	/* ends the exchange */
+	else
+		session_reply(s, 500, "5.5.6 line too long");
+}
+
+/* A TLS ClientHello has no line end: do not wait for one. */
+static bool
+is_foreign(const struct session *s, char first)
+{
+	return s->state != S_AUTH && s->skipped == 0 && first != '\r' &&
+	    first != '\n' && !isalpha((unsigned char)first);
+}
+
+/* May a command line of this client end in a bare LF? */
+static bool
+takes_bare_lf(const struct session *s)
+{
+	return s->conf->line_endings == LINES_NORMALIZE ||
+	    netset_has(&s->conf->normalize_from, &s->client_addr);
 }
 
 /* Must this line wait until the replies to those before it have left? */
@@ -603,65 +631,96 @@ has_to_wait(const struct session *s, struct slice line)
 
 	if (STAILQ_EMPTY(&s->slots) || s->state == S_AUTH)
 		return false;
+	if (s->nslots >= SLOTS_MAX)
+		return true;
 	command_parse(&c, line.p, line.len);
 	return !session_is_group(c.verb) || s->txn == NULL ||
 	    c.verb == CMD_MAIL;
 }
 
 /*
- * Run the next line of the input, if there is one and it is its turn. The line
- * is copied: what it points to is gone when it is taken out of the input, and
- * it has to be out before DATA and STARTTLS look what came too early.
+ * The line is copied: what it points to is gone when it is taken out of the
+ * input, and it has to be out before DATA and STARTTLS look what came too
+ * early.
+ */
+static void
+take_line(struct session *s, struct slice line, size_t used)
+{
+	char copy[LINE_LIMIT];
+	struct command c;
+
+	memcpy(copy, line.p, line.len);
+	evbuffer_drain(conn_input(s->client), used);
+	if (s->state == S_AUTH) {
+		session_auth_line(s, copy, line.len);
+		return;
+	}
+	command_parse(&c, copy, line.len);
+	session_command(s, &c);
+}
+
+/* The line, or what is there of it, is over the limit. */
+static bool
+run_too_long(struct session *s, const char *p, size_t used)
+{
+	if (used == 0 || wait_for_replies(s))
+		return false;
+	skip_line(s, p[used - 1] == '\n', used);
+	return true;
+}
+
+static bool
+run_bare_lf(struct session *s)
+{
+	if (!wait_for_replies(s))
+		refuse_and_close(s, "550 5.5.2 command line ends in a bare "
+		    "LF, not in CR LF", CLOSE_BARE_LF);
+	return false;
+}
+
+static bool
+run_foreign(struct session *s)
+{
+	static const struct command foreign = { .verb = CMD_FOREIGN };
+
+	if (!wait_for_replies(s))
+		session_command(s, &foreign);
+	return false;
+}
+
+/*
+ * Run the next line of the input, if there is one and it is its turn. What
+ * happens is the same in whatever pieces the line comes.
  */
 static bool
 run_next(struct session *s)
 {
 	struct evbuffer *in = conn_input(s->client);
-	size_t have = evbuffer_get_length(in), used;
-	char copy[AUTH_LINE_LIMIT];
+	size_t have = evbuffer_get_length(in), limit, used;
 	enum line_status status;
 	struct slice line;
 	const char *p;
 
-	if (have > AUTH_LINE_LIMIT + 1)
-		have = AUTH_LINE_LIMIT + 1;
+	if (have > LINE_LIMIT)
+		have = LINE_LIMIT;
 	if (have == 0)
 		return false;
 	p = (const char *)evbuffer_pullup(in, (ssize_t)have);
-	status = line_cut(p, have, s->skipped > 0 ? 2 : limit_for(s, p, have),
-	    &s->scanned, &line, &used);
-	if (s->skipped > 0 && status != LINE_MORE)
-		status = LINE_TOO_LONG;		/* the rest of it */
-	switch (status) {
-	case LINE_MORE:
-		return is_foreign(s, *p) && run_foreign(s);
-	case LINE_TOO_LONG:
-		if (is_foreign(s, *p))
-			return run_foreign(s);
-		if (used == 0)
-			return false;
-		skip_line(s, p[used - 1] == '\n', used);
-		return true;
-	case LINE_BARE_LF:
-		if (s->conf->line_endings != LINES_NORMALIZE &&
-		    !netset_has(&s->conf->normalize_from, &s->client_addr)) {
-			refuse_and_close(s, "550 5.5.2 command line ends in a "
-			    "bare LF, not in CR LF", CLOSE_BARE_LF);
-			return false;
-		}
-		break;
-	case LINE_OK:
-		break;
-	}
+	if (is_foreign(s, *p))
+		return run_foreign(s);
+	limit = s->skipped > 0 ? 2 : limit_for(s, p, have);
+	status = line_cut(p, have, limit, &s->scanned, &line, &used);
+	if (status == LINE_MORE)
+		return false;
+	if (status == LINE_BARE_LF && !takes_bare_lf(s))
+		return run_bare_lf(s);
+	if (status == LINE_TOO_LONG || s->skipped > 0 || used > limit)
+		return run_too_long(s, p, used);
 	if (has_to_wait(s, line)) {
 		session_wait(s, BUSY_REPLIES, NULL);
 		return false;
 	}
-	memcpy(copy, line.p, line.len);
-	line.p = copy;
-	evbuffer_drain(in, used);
-	s->scanned = 0;
-	run_line(s, line);
+	take_line(s, line, used);
 	return true;
 }
 
@@ -711,10 +770,45 @@ run_all(struct session *s)
 	}
 }
 
+bool
+session_hold(struct session *s)
+{
+	bool held = s->pumping;
+
+	s->pumping = true;
+	return held;
+}
+
+void
+session_let_go(struct session *s, bool held)
+{
+	s->pumping = held;
+	if (!held && s->pump_again)
+		session_pump(s);
+}
+
+/* What is left to do when all is run that can be. */
+static void
+after_pump(struct session *s)
+{
+	size_t input = evbuffer_get_length(conn_input(s->client));
+
+	if (s->client_eof && s->busy == BUSY_NO && STAILQ_EMPTY(&s->slots)) {
+		session_close(s, CLOSE_CLIENT_GONE);
+		return;
+	}
+	if (!STAILQ_EMPTY(&s->slots))
+		conn_deadline(s->client, 0);	/* it is the backend's turn */
+	if (input > INPUT_MAX || conn_is_full(s->client))
+		conn_pause(s->client);
+	else
+		conn_resume(s->client);
+}
+
 void
 session_pump(struct session *s)
 {
-	struct evbuffer *in;
+	bool full;
 
 	OBJ_CHECK(s, SESSION_MAGIC);
 	/* Whoever ends a wait calls us, perhaps from below ourselves. */
@@ -725,22 +819,19 @@ session_pump(struct session *s)
 	while (s->pump_again && s->state != S_CLOSING) {
 		s->pump_again = false;
 		run_all(s);
-		if (s->state != S_CLOSING)
-			session_forward(s);
+		if (s->state == S_CLOSING)
+			break;
+		session_forward(s);
+		full = conn_is_full(s->client);
+		timer_stop(&s->flush);
+		conn_flush(s->client);
+		/* Room at once: nobody else would tell us. */
+		if (full && !conn_is_full(s->client))
+			s->pump_again = true;
 	}
 	s->pumping = false;
-	if (s->state == S_CLOSING)
-		return;
-	conn_flush(s->client);
-	if (s->client_eof && s->busy == BUSY_NO && STAILQ_EMPTY(&s->slots)) {
-		session_close(s, CLOSE_CLIENT_GONE);
-		return;
-	}
-	in = conn_input(s->client);
-	if (evbuffer_get_length(in) > INPUT_MAX || conn_is_full(s->client))
-		conn_pause(s->client);
-	else
-		conn_resume(s->client);
+	if (s->state != S_CLOSING)
+		after_pump(s);
 }
 
 /* Events of the connection */

@@ -16,8 +16,10 @@
 #include "proxy/session_impl.h"
 
 #define LOG_REPLY	200	/* octets of a reply in a log line */
+#define LINE_ROOM	65536	/* more than a client may send in a line */
 
 static void proceed(struct session *s);
+static void fail_auth(struct session *s);
 
 static const struct conf_backend *
 backend_conf(const struct session *s)
@@ -113,7 +115,7 @@ on_name(void *arg, enum resolve_result result, const char *name,
     const char *reverse)
 {
 	struct session *s;
-	bool was_asked;
+	bool was_asked, held;
 
 	OBJ_CAST(s, arg, SESSION_MAGIC);
 	was_asked = s->name_query != NULL;
@@ -121,8 +123,11 @@ on_name(void *arg, enum resolve_result result, const char *name,
 	s->name_state = result == RESOLVE_TEMPFAIL ? NAME_FAILED : NAME_DONE;
 	s->client_name = name != NULL ? xstrdup(name) : NULL;
 	s->reverse_name = reverse != NULL ? xstrdup(reverse) : NULL;
-	if (was_asked)
+	if (was_asked) {
+		held = session_hold(s);
 		proceed(s);
+		session_let_go(s, held);
+	}
 }
 
 void
@@ -277,19 +282,27 @@ open_backend(struct session *s)
 	s->backend = backend_get(s->w->pools[s->route], s->id, &who, &user, s);
 }
 
-void
-session_release_backend(struct session *s, bool keep)
+/* Is a backend worth to be kept for the next message of this client? */
+static bool
+is_worth_keeping(const struct session *s)
 {
 	enum conf_identity identity = backend_conf(s)->identity;
 	bool anybodys = identity == IDENTITY_NONE ||
 	    identity == IDENTITY_XFORWARD;
 
-	if (s->backend == NULL)
-		return;
-	if (keep && (s->authenticated || opens_at(s) == OPEN_CONNECT ||
-	    (!anybodys && !backend_is_wanted(s->backend))))
-		return;
-	backend_put(&s->backend);
+	if (s->authenticated)
+		return true;
+	if (!backend_is_ready(s->backend))
+		return false;
+	return opens_at(s) == OPEN_CONNECT ||
+	    (!anybodys && !backend_is_wanted(s->backend));
+}
+
+void
+session_release_backend(struct session *s, bool keep)
+{
+	if (s->backend != NULL && !(keep && is_worth_keeping(s)))
+		backend_put(&s->backend);
 }
 
 static bool
@@ -312,6 +325,34 @@ wants_backend(const struct session *s)
 	    (s->txn != NULL && (has_queued(s->txn) || mail_is_due(s)));
 }
 
+/* A MAIL that was refused with its own reply leaves no transaction behind, once
+   the recipients that came with it have theirs. */
+static void
+end_refused_mail(struct session *s)
+{
+	if (s->txn->mail_was_answered && s->txn->nwaiting == 0) {
+		session_end_txn(s);
+		session_enter(s, S_READY);
+	}
+}
+
+/* MAIL gets this reply, or the recipients will. */
+static void
+refuse_mail(struct session *s, const struct reply *r)
+{
+	struct txn *t = s->txn;
+	struct slot *slot = s->mail_slot;
+
+	s->mail_slot = NULL;
+	t->mail_was_answered = slot != NULL;
+	if (slot == NULL) {
+		t->mail_refusal = xasprintf("%d %s", r->code, r->text.p);
+		return;
+	}
+	t->mail_refusal = xstrdup("503 5.5.1 MAIL was refused");
+	slot_fill(s, slot, r);
+}
+
 /* Fill the slots of all recipients that the backend has not heard of. */
 static void
 answer_queued(struct session *s, const char *reply)
@@ -319,61 +360,80 @@ answer_queued(struct session *s, const char *reply)
 	struct txn *t = s->txn;
 	struct txn_rcpt *r;
 
-	while (s->txn == t && has_queued(t)) {
+	while (has_queued(t)) {
 		r = t->rcpts[t->nforwarded++];
 		txn_rcpt_enter(t, r, RCPT_REFUSED);
 		session_log_rcpt(s, r->address, "refuse", "backend", reply);
 		slot_fill_text(s, r->slot, reply);
 	}
+	end_refused_mail(s);
 }
 
 static const char no_longer_offered[] =
-    "451 4.3.0 the next server does not offer a parameter now that it "
-    "offered before";
+    "4.3.0 the next server does not offer a parameter now that it offered "
+    "before";
 
 /* MAIL in our words, if the backend can take it. */
-static bool
+static void
 forward_mail(struct session *s)
 {
 	struct txn *t = s->txn;
 	struct buf line;
-	unsigned missing;
+	struct reply r;
 
-	buf_init(&line, 4096);
+	buf_init(&line, LINE_ROOM);
 	buf_addf(&line, "MAIL FROM:<%s>", t->from);
-	missing = params_forward(&line, SLICE_STR(t->params),
-	    backend_extensions(s->backend));
-	if (missing == 0 && !line.failed) {
+	if (params_forward(&line, SLICE_STR(t->params),
+	    backend_extensions(s->backend)) == 0 && !line.failed) {
 		backend_command(s->backend, BACKEND_MAIL, NULL, line.p);
 		t->mail_sent = true;
 	} else {
-		t->mail_refusal = xstrdup(no_longer_offered);
-		if (s->mail_slot != NULL)
-			slot_fill_text(s, s->mail_slot, no_longer_offered);
-		s->mail_slot = NULL;
+		reply_init(&r);
+		reply_set(&r, 451, "%s", no_longer_offered);
+		refuse_mail(s, &r);
+		reply_fini(&r);
 	}
 	buf_fini(&line);
-	return t->mail_sent;
 }
 
 static void
 forward_rcpt(struct session *s, struct txn_rcpt *r)
 {
 	struct buf line;
-	unsigned missing;
 
-	buf_init(&line, 4096);
+	buf_init(&line, LINE_ROOM);
 	buf_addf(&line, "RCPT TO:<%s>", r->address);
-	missing = params_forward(&line, SLICE_STR(r->params),
-	    backend_extensions(s->backend));
-	if (missing == 0 && !line.failed) {
+	if (params_forward(&line, SLICE_STR(r->params),
+	    backend_extensions(s->backend)) == 0 && !line.failed) {
 		txn_rcpt_enter(s->txn, r, RCPT_SENT);
 		backend_command(s->backend, BACKEND_RCPT, r, line.p);
 	} else {
+		struct reply reply;
+
+		reply_init(&reply);
+		reply_set(&reply, 451, "%s", no_longer_offered);
 		txn_rcpt_enter(s->txn, r, RCPT_REFUSED);
-		slot_fill_text(s, r->slot, no_longer_offered);
+		slot_fill(s, r->slot, &reply);
+		reply_fini(&reply);
 	}
 	buf_fini(&line);
+}
+
+/* The backend is ready. */
+static void
+forward_group(struct session *s)
+{
+	struct txn *t = s->txn;
+
+	if (!t->mail_sent)
+		forward_mail(s);
+	if (t->mail_refusal != NULL) {
+		answer_queued(s, t->mail_refusal);
+		return;
+	}
+	while (has_queued(t))
+		forward_rcpt(s, t->rcpts[t->nforwarded++]);
+	backend_flush(s->backend);
 }
 
 void
@@ -383,26 +443,15 @@ session_forward(struct session *s)
 
 	if (t == NULL || !(has_queued(t) || mail_is_due(s)))
 		return;
-	if (t->mail_refusal != NULL) {
+	if (t->mail_refusal != NULL)
 		answer_queued(s, t->mail_refusal);
-		return;
-	}
-	if (t->lost) {
+	else if (t->lost)
 		answer_queued(s, "451 4.4.2 the next server was lost; try "
 		    "again");
-		return;
-	}
-	if (s->backend == NULL || !backend_is_ready(s->backend)) {
+	else if (s->backend == NULL || !backend_is_ready(s->backend))
 		proceed(s);
-		return;
-	}
-	if (!t->mail_sent && !forward_mail(s)) {
-		answer_queued(s, no_longer_offered);
-		return;
-	}
-	while (has_queued(t))
-		forward_rcpt(s, t->rcpts[t->nforwarded++]);
-	backend_flush(s->backend);
+	else
+		forward_group(s);
 }
 
 static void
@@ -410,8 +459,10 @@ on_ready(void *arg)
 {
 	struct session *s;
 	char *line;
+	bool held;
 
 	OBJ_CAST(s, arg, SESSION_MAGIC);
+	held = session_hold(s);
 	if (s->busy == BUSY_BACKEND && s->then == session_offer)
 		session_resume(s);
 	else if ((line = s->auth_line) != NULL) {
@@ -421,6 +472,7 @@ on_ready(void *arg)
 		backend_flush(s->backend);
 	} else
 		session_forward(s);
+	session_let_go(s, held);
 }
 
 /* Take the next step towards a backend that is wanted, if one can be taken. */
@@ -471,8 +523,13 @@ session_route(struct session *s, const struct address *to)
 	if (!first && backend_conf(s)->addresses[0].where.lmtp)
 		return "452 4.5.3 one recipient at a time";
 	if (route != s->route) {
+		/* What the other one said about MAIL is not for this one. */
 		session_release_backend(s, false);
 		s->route = route;
+		s->txn->mail_sent = false;
+		s->txn->lost = false;
+		free(s->txn->mail_refusal);
+		s->txn->mail_refusal = NULL;
 	}
 	return NULL;
 }
@@ -491,10 +548,15 @@ session_mail(struct session *s)
 void
 session_auth(struct session *s, char *line)
 {
-	if (s->backend == NULL)
-		s->route = default_route(s);
 	session_wait(s, BUSY_BACKEND, NULL);
 	s->auth_line = line;
+	/* The next line of an exchange is for nobody but who began it. */
+	if (s->state == S_AUTH && s->backend == NULL) {
+		fail_auth(s);
+		return;
+	}
+	if (s->backend == NULL)
+		s->route = default_route(s);
 	if (s->backend != NULL && backend_is_ready(s->backend))
 		on_ready(s);
 	else
@@ -518,59 +580,39 @@ session_send_content(struct session *s, bool bdat)
 
 /* What comes back */
 
-/* "550 5.1.1 text" of a reply, its lines as one: for later recipients. */
-static char *
-refusal(const struct reply *r)
-{
-	return xasprintf("%d %s", r->code, r->text.p);
-}
-
 static void
 on_mail_reply(struct session *s, const struct reply *r)
 {
 	struct slot *slot = s->mail_slot;
 
-	s->mail_slot = NULL;
 	if (!reply_is_positive(r)) {
-		/* RFC 5321 3.3: without MAIL there is nothing to add to. */
-		s->txn->mail_refusal = slot != NULL ?
-		    xstrdup("503 5.5.1 MAIL was refused") : refusal(r);
-		s->txn->mail_was_answered = slot != NULL;
-	}
-	if (slot != NULL && s->txn->nwaiting == 0 && !reply_is_positive(r)) {
-		session_end_txn(s);
-		session_enter(s, S_READY);
-	}
-	if (slot != NULL)
+		refuse_mail(s, r);
+		end_refused_mail(s);
+	} else if (slot != NULL) {
+		s->mail_slot = NULL;
 		slot_fill(s, slot, r);
+	}
 }
 
 static void
 on_rcpt_reply(struct session *s, struct txn_rcpt *rcpt, const struct reply *r)
 {
 	struct txn *t = s->txn;
-	struct slot *slot = rcpt->slot;
+	/* RFC 5321 3.3: without MAIL there is nothing to add to. */
 	bool good = reply_is_positive(r) && t->mail_refusal == NULL;
 	char line[LOG_REPLY + 16];
-	char *text = NULL;
 
-	if (t->mail_refusal != NULL)
-		text = xstrdup(t->mail_refusal);
 	reply_line(r, line, sizeof(line));
 	session_log_rcpt(s, rcpt->address, good ? "accept" : "refuse",
-	    "backend", text != NULL ? text : line);
+	    "backend", t->mail_refusal != NULL ? t->mail_refusal : line);
 	txn_rcpt_enter(t, rcpt, good ? RCPT_ACCEPTED : RCPT_REFUSED);
 	if (good && s->state == S_MAIL)
 		session_enter(s, S_RCPT);
-	if (t->mail_was_answered && t->nwaiting == 0) {
-		session_end_txn(s);
-		session_enter(s, S_READY);
-	}
-	if (text != NULL)
-		slot_fill_text(s, slot, text);
+	if (t->mail_refusal != NULL)
+		slot_fill_text(s, rcpt->slot, t->mail_refusal);
 	else
-		slot_fill(s, slot, r);
-	free(text);
+		slot_fill(s, rcpt->slot, r);
+	end_refused_mail(s);
 }
 
 static void
@@ -583,7 +625,9 @@ on_auth_reply(struct session *s, const struct reply *r)
 	} else {
 		if (s->state == S_AUTH)
 			session_enter(s, S_READY);
-		s->authenticated = r->code == 235;
+		/* 235 it should be; what else the backend may take for a
+		   login is nothing to take chances with. */
+		s->authenticated = reply_is_positive(r);
 		log_info(s->id, "auth result=%s code=%d",
 		    s->authenticated ? "ok" : "failed", r->code);
 	}
@@ -606,13 +650,11 @@ end_message(struct session *s, const struct reply *r)
 		    "not wait for the reply and may send it again");
 	if (reply_is_positive(r)) {
 		s->ntxns++;
-		s->junk = 0;
+		s->junk = s->errors = 0;
 	}
-	s->txn->mail_sent = false;	/* the end of data ended it there */
 	session_end_txn(s);
 	session_enter(s, S_READY);
 	session_reply_as(s, r, !s->esmtp);
-	session_release_backend(s, true);
 	session_resume(s);
 }
 
@@ -620,8 +662,10 @@ static void
 on_reply(void *arg, enum backend_kind kind, void *tag, const struct reply *r)
 {
 	struct session *s;
+	bool held;
 
 	OBJ_CAST(s, arg, SESSION_MAGIC);
+	held = session_hold(s);
 	switch (kind) {
 	case BACKEND_MAIL:
 		on_mail_reply(s, r);
@@ -636,6 +680,7 @@ on_reply(void *arg, enum backend_kind kind, void *tag, const struct reply *r)
 		end_message(s, r);
 		break;
 	}
+	session_let_go(s, held);
 }
 
 /* Failures */
@@ -688,27 +733,25 @@ log_failure(const struct session *s, enum backend_failure f, const char *why)
 		    backend_conf(s)->name, q);
 }
 
-/* Every recipient that waits, sent or not, gets this reply. */
+/* MAIL, if it waits, and every recipient that does, sent or not, get this
+   reply. */
 static void
 answer_all(struct session *s, const struct reply *r)
 {
 	struct txn *t = s->txn;
-	struct slot *slot;
 	size_t i;
 
 	t->nforwarded = t->nrcpts;
-	if ((slot = s->mail_slot) != NULL) {
-		s->mail_slot = NULL;
-		t->mail_refusal = xstrdup("503 5.5.1 MAIL was refused");
-		slot_fill(s, slot, r);
-	}
-	for (i = 0; s->txn == t && i < t->nrcpts; i++) {
+	if (s->mail_slot != NULL)
+		refuse_mail(s, r);
+	for (i = 0; i < t->nrcpts; i++) {
 		if (t->rcpts[i]->state != RCPT_QUEUED &&
 		    t->rcpts[i]->state != RCPT_SENT)
 			continue;
 		txn_rcpt_enter(t, t->rcpts[i], RCPT_REFUSED);
 		slot_fill(s, t->rcpts[i]->slot, r);
 	}
+	end_refused_mail(s);
 }
 
 static void
@@ -759,16 +802,26 @@ shut_down(struct session *s, const struct reply *r, enum close_reason why)
 	session_close(s, why);
 }
 
+/* Does the client wait for no reply that the backend has to give? */
+static bool
+is_idle(const struct session *s)
+{
+	bool sending = s->state == S_DATA || s->state == S_CHUNK;
+
+	return s->busy != BUSY_BACKEND && (s->txn == NULL || sending);
+}
+
 static void
 on_failure(void *arg, enum backend_failure f, const struct reply *theirs,
     const char *why)
 {
 	struct session *s;
 	struct reply r;
-	bool idle;
+	bool idle, held;
 
 	OBJ_CAST(s, arg, SESSION_MAGIC);
-	idle = s->busy != BUSY_BACKEND && s->txn == NULL;
+	held = session_hold(s);
+	idle = is_idle(s);
 	log_failure(s, f, why);
 	reply_init(&r);
 	failure_reply(s, &r, f, theirs);
@@ -782,6 +835,7 @@ on_failure(void *arg, enum backend_failure f, const struct reply *theirs,
 	} else
 		fail_wait(s, &r);
 	reply_fini(&r);
+	session_let_go(s, held);
 }
 
 static const struct backend_user user = {

@@ -26,6 +26,8 @@ static command_fn cmd_helo, cmd_ehlo, cmd_mail, cmd_rcpt, cmd_data, cmd_bdat,
 #define IN_GREETED	(IN(S_HELO) | IN(S_READY) | IN(S_MAIL) | IN(S_RCPT) | \
 			 IN(S_BDAT))
 
+#define NOT_GIVEN	"?"	/* no name that XCLIENT can give */
+
 #define CMD_JUNK	1	/* harmless once, an attack a thousand times */
 #define CMD_BEFORE_TLS	2	/* works where starttls = "required" */
 #define CMD_NO_ARG	4	/* 501 with an argument */
@@ -137,6 +139,8 @@ session_greet(struct session *s)
 static bool
 begin(struct session *s, const struct command *c)
 {
+	bool esmtp = c->verb == CMD_EHLO;
+
 	if (c->arg.len == 0) {
 		session_reply(s, 501, "5.5.4 %s needs your host name",
 		    command_name(c->verb));
@@ -148,13 +152,13 @@ begin(struct session *s, const struct command *c)
 		return false;
 	}
 	session_end_txn(s);
-	/* The backend was told another name. */
+	/* The backend was told another name, or of HELO, not EHLO. */
 	if (s->helo != NULL && !s->authenticated &&
-	    !slice_is(c->arg, s->helo))
+	    (!slice_is(c->arg, s->helo) || s->esmtp != esmtp))
 		session_release_backend(s, false);
 	free(s->helo);
 	s->helo = xstrndup(c->arg.p, c->arg.len);
-	s->esmtp = c->verb == CMD_EHLO;
+	s->esmtp = esmtp;
 	memset(&s->offered, 0, sizeof(s->offered));
 	session_enter(s, S_READY);
 	return true;
@@ -239,6 +243,7 @@ cmd_starttls(struct session *s, const struct command *c)
 	session_reply(s, 220, "2.0.0 ready to start TLS");
 	/* RFC 3207 4.2: forget what came in plain text. */
 	session_release_backend(s, false);
+	s->authenticated = false;
 	free(s->helo);
 	s->helo = NULL;
 	s->esmtp = false;
@@ -259,10 +264,24 @@ take(char **to, const char *value)
 	return copy;
 }
 
-static bool
-is_same(const char *a, const char *b)
+/* The name in an XCLIENT: given, given as unavailable, or not at all. */
+static void
+take_name(struct session *s, const struct xclient *x, bool same_address)
 {
-	return a != NULL && b != NULL && strcmp(a, b) == 0;
+	bool given = x->name == NULL || strcmp(x->name, NOT_GIVEN) != 0;
+
+	if (given) {
+		s->name_given = true;
+		take(&s->client_name, x->name);
+		take(&s->reverse_name, x->reverse_name);
+	} else if (!same_address && !s->name_given) {
+		/* DNS said it of the old address. */
+		take(&s->client_name, NULL);
+		take(&s->reverse_name, NULL);
+	}
+	if (s->name_given)
+		s->name_state = x->name == NULL && x->name_tempfail ?
+		    NAME_FAILED : NAME_DONE;
 }
 
 static void
@@ -270,11 +289,12 @@ cmd_xclient(struct session *s, const struct command *c)
 {
 	struct xclient x = {
 		.addr = s->client_addr, .dest = s->local_addr,
-		.name = s->client_name, .reverse_name = s->reverse_name,
+		.name = NOT_GIVEN, .reverse_name = s->reverse_name,
 		.helo = s->helo, .login = s->login,
 	};
 	struct buf store;
 	const char *why;
+	bool same;
 
 	if (!s->trusted_xclient) {
 		session_reply(s, 550, "5.7.1 XCLIENT is not for you");
@@ -288,21 +308,12 @@ cmd_xclient(struct session *s, const struct command *c)
 	}
 	session_end_txn(s);
 	session_release_backend(s, false);
+	s->authenticated = false;
 	session_forget_name(s);
-	if (!netaddr_same_ip(&s->client_addr, &x.addr) && !s->name_given) {
-		/* What DNS said of the old address; a new name stays. */
-		if (is_same(x.name, s->client_name))
-			x.name = NULL;
-		if (is_same(x.reverse_name, s->reverse_name))
-			x.reverse_name = NULL;
-	}
+	same = netaddr_same_ip(&s->client_addr, &x.addr);
 	s->client_addr = x.addr;
 	s->local_addr = x.dest;
-	s->name_given = x.name != NULL;
-	if (s->name_given)
-		s->name_state = NAME_DONE;
-	take(&s->client_name, x.name);
-	take(&s->reverse_name, x.reverse_name);
+	take_name(s, &x, same);
 	take(&s->login, x.login);
 	free(s->helo);
 	s->helo = NULL;

@@ -141,7 +141,8 @@ objection(const struct session *s, bool bdat)
 {
 	const struct intake *in = s->intake;
 
-	if (s->txn->lost || s->backend == NULL)
+	if (s->txn->lost || s->backend == NULL ||
+	    !backend_is_ready(s->backend))
 		return "451 4.4.2 the next server was lost; try again";
 	if (in->error != 0)
 		return "452 4.3.1 no room for the message now; try again";

@@ -106,7 +106,9 @@ struct session {
 	struct conn		*client;	/* ours */
 	size_t			 scanned; /* of smtp/line.h */
 	size_t			 skipped; /* octets of a line too long */
-	bool			 pumping, pump_again;
+	bool			 pumping;	/* or an event is being told */
+	bool			 pump_again;	/* when that is over */
+	struct timer		 flush;		/* of a part of a group */
 	uint64_t		 input_due; /* clock_ms(): content is late */
 
 	/* Who the client is: as connected, or as PROXY and XCLIENT say. */
@@ -125,6 +127,7 @@ struct session {
 	bool			 authenticated;
 
 	STAILQ_HEAD(, slot)	 slots;		/* replies in order */
+	size_t			 nslots;
 
 	size_t			 route;		/* conf->backends index */
 	struct backend		*backend;	/* ours; NULL: none open */
@@ -150,6 +153,12 @@ struct session {
 /* session.c */
 void session_enter(struct session *s, enum session_state next);
 void session_pump(struct session *s);
+/*
+ * An event that may end several waits is told between these two: nothing of
+ * the input is run before it is told as a whole.
+ */
+bool session_hold(struct session *s);
+void session_let_go(struct session *s, bool held);
 /* Stop running commands until session_resume(); then: go on there first. */
 void session_wait(struct session *s, enum session_busy why,
     void (*then)(struct session *));

@@ -420,7 +420,7 @@ sockets_warn_unused(const struct sockets *s, const struct sockets *now)
 	size_t i;
 
 	for (i = 0; i < s->n; i++)
-		if (find(now, s->rows[i].key, s->rows[i].name) == NULL)
+		if (find(now, NULL, s->rows[i].name) == NULL)
 			log_warn(0, "socket listen=%s problem=\"given to us, "
 			    "but no listen block has this address\"",
 			    s->rows[i].name);
@@ -476,7 +476,8 @@ sockets_inherit(int *master)
 	for (fd = first; fd < first + n; fd++) {
 		const char *name = names[fd - first];
 
-		if (strcmp(name, SOCKETS_MASTER) == 0 && *master < 0) {
+		if (strcmp(name, SOCKETS_MASTER) == 0 && *master < 0 &&
+		    sd_is_socket(fd, AF_UNIX, SOCK_STREAM, 0) > 0) {
 			*master = fd;
 		} else if (sd_is_socket(fd, AF_UNSPEC, SOCK_STREAM, 1) <= 0) {
 			log_warn(0, "socket fd=%d problem=\"given to us, but "

@@ -30,15 +30,16 @@ for my $verb (@verbs) {
 	like($manual, qr/^\.(?:Nm vratar )?(?:Cm|It Cm|Nm vratar Cm) \Q$verb\E\b/m,
 	    "vratar(8) describes $verb");
 }
-# .Fl -listen is the mdoc of --listen.
-for my $file (glob 'proxy/cmd_*.c proxy/conf_opt*.c') {
-	my %seen;
-	for my $option (slurp($file) =~
-	    /\{\s*"([a-z-]+)",\s*(?:no|required|optional)_argument/g) {
-		(my $mdoc = $option) =~ s/-/(?:\\\\-|-)/g;
-		like($manual, qr/\bFl (?:\\-|-)$mdoc\b/,
-		    "vratar(8) describes --$option of $file")
-		    unless $seen{$option}++;
+# .Fl -listen is the mdoc of --listen. Tables of options begin their rows with
+# { "--name" or, for getopt_long(3), { "name", required_argument.
+for my $file ('proxy/main.c', 'proxy/conf_options.c', glob 'proxy/cmd_*.c') {
+	my $source = slurp($file);
+	my %option = map { $_ => 1 }
+	    $source =~ /(?:\{|verb,) "--([a-z-]+)"/g,
+	    $source =~ /\{ "([a-z-]+)",\s*(?:no|required|optional)_argument/g;
+	for my $option (sort keys %option) {
+		like($manual, qr/\bFl -\Q$option\E\b/,
+		    "vratar(8) describes --$option of $file");
 	}
 }
 done_testing;

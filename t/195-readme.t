@@ -55,7 +55,7 @@ like($makefile, qr/^$_:/m, "make $_ exists") for sort keys %target;
 for my $file (glob 'README.md */README.md proxy/*/README.md') {
 	my $text = slurp($file);
 	my $base = dirname($file);
-	my %path = map { $_ => 1 } $text =~ m{`((?:[\w.-]+/)*[\w.-]+(?:/|\.[a-z]+))`}g,
+	my %path = map { $_ => 1 } $text =~ m{`((?:[\w.-]+/)*[\w-]+(?:/|\.(?:c|h|def|md|p[lm]|sh|t|conf)))`}g,
 	    $text =~ /\]\(([^):]+)\)/g;
 	delete @path{grep { m{^/|^run/|^master\.cf$} } keys %path};
 	for my $path (sort keys %path) {

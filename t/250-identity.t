@@ -199,6 +199,20 @@ subtest 'one client after the other' => sub {
 	}
 };
 
+# Postfix asks whether the address it was told may use XCLIENT; as a rule not.
+subtest 'a backend that authorizes the address it was told' => sub {
+	my $mta   = Backend->start(xclient => $all, xclient_once => 1);
+	my $proxy = start($mta, 'auto');
+
+	for my $n (1 .. 4) {
+		my $c = deliver($proxy, "127.0.3.$n");
+		is($mta->last->{xclient}{ADDR}, "127.0.3.$n", "client $n");
+		$c->deliver('a@example.org', 'b@example.com');
+		is($mta->last->{xclient}{ADDR}, "127.0.3.$n", 'and again');
+		$c->quit;
+	}
+};
+
 subtest 'several clients at the same time' => sub {
 	my $mta   = Backend->start(xclient => $all);
 	my $proxy = start($mta, 'auto');

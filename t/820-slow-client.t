@@ -254,8 +254,14 @@ subtest 'the client waits for us' => sub {
 	$mta->release('slow');
 	$c->expect(qr/^250 2\.1\.5 at last/, 'and then');
 	alive($c, 290_000, 'its time starts anew');
-	$c->send('RSET');
-	$c->expect(qr/^250 /);
+	$mta->set(LAST => { hold => 'end', reply => '250 2.0.0 queued late' });
+	$c->message("x\r\n");
+	ok($mta->wait_held('end'), 'the end of the message');
+	alive($c, 9 * 60_000, 'nine minutes');
+	$mta->release('end');
+	$mta->unset('LAST');
+	$c->expect(qr/^250 2\.0\.0 queued late/, 'and then');
+	alive($c, 290_000, 'and the session goes on');
 };
 
 # A client that sends and does not read: we stop reading, and then it ends.

@@ -5,7 +5,8 @@
 # are Postfix's): direct, through HAProxy in TCP mode, through vratar. Rounds
 # go direct, haproxy, vratar, direct, ... so that a slow moment of the machine
 # hits all of them; ratios to direct and to HAProxy with one thread are taken
-# within a round, and medians of rounds are printed. CPU is what the program in the middle used, all its processes.
+# within a round, and medians of rounds are printed. CPU is what the program in
+# the middle used, all its processes.
 # Then, apart: system calls per message (strace slows what it counts) and the
 # memory of idle sessions.
 #
@@ -25,7 +26,7 @@ my $sessions = 50;
 my $size     = 4096;
 my $idlers   = 1000;
 my $tick     = POSIX::sysconf(&POSIX::_SC_CLK_TCK);
-my $end      = time + 220;			# the whole run stays below 4 min
+my $end      = time + 220;		# the whole run stays below 4 min
 my $dir      = File::Temp->newdir('vratar-bench-XXXXXX', TMPDIR => 1);
 my $owner    = $$;
 my %daemon;					# name => process group
@@ -261,13 +262,15 @@ sub scenario {
 			my $cpu = cpu($name);
 			my $t = $t{$name} = source($port, $n, @options) // next;
 			push @{$got{$name}{rate}}, $n / $t;
-			push @{$got{$name}{cpu}}, (cpu($name) - $cpu) / $n * 1000;
+			push @{$got{$name}{cpu}},
+			    (cpu($name) - $cpu) / $n * 1000;
 		}
 		for my $name (keys %t) {
 			next if !$t{$name};
 			push @{$got{$name}{direct}}, $t{direct} / $t{$name}
 			    if $t{direct};
-			push @{$got{$name}{haproxy}}, $t{'haproxy 1'} / $t{$name}
+			push @{$got{$name}{haproxy}},
+			    $t{'haproxy 1'} / $t{$name}
 			    if $t{'haproxy 1'};
 		}
 	}

@@ -1,4 +1,4 @@
-/* An address that was accepted is canonical: it is accepted again, unchanged. */
+/* An address that was accepted is accepted again, and does not change. */
 
 #include "smtp/address.h"
 

@@ -1,4 +1,4 @@
-/* ESMTP parameters: accepted ones are accepted again, and travel as one line. */
+/* ESMTP parameters: what was accepted is so again, and travels as one line. */
 
 #include "smtp/param.h"
 
@@ -30,7 +30,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct params a, b;
 	const char *reply = NULL;
 
-	if (params_parse(&a, where, SLICE(in.p, in.len), &offered, &reply) < 0) {
+	if (params_parse(&a, where, SLICE(in.p, in.len), &offered,
+	    &reply) < 0) {
 		assert(reply != NULL && reply[0] == '5');
 		return 0;
 	}

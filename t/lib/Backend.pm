@@ -44,8 +44,8 @@ our @EXTENSIONS = ('PIPELINING', 'SIZE 10240000', 'ENHANCEDSTATUSCODES',
     '8BITMIME', 'SMTPUTF8', 'DSN', 'CHUNKING');
 
 # Options: extensions (array), starttls (a Cert), inject (octets in plain text
-# behind the 220 to STARTTLS), xclient ("NAME ADDR …"), xforward, auth ("PLAIN
-# …"), proxy (expect a PROXY header), lmtp, unix (path), port.
+# behind the 220 to STARTTLS), xclient ("NAME ADDR …"), xclient_once, xforward,
+# auth ("PLAIN …"), proxy (expect a PROXY header), lmtp, unix (path), port.
 sub start
 {
 	my ($class, %arg) = @_;
@@ -713,7 +713,7 @@ sub do_ehlo
 	my $o = $self->{option};
 	my @ext = @{$o->{extensions}};
 
-	push @ext, "XCLIENT $o->{xclient}" if $o->{xclient};
+	push @ext, "XCLIENT $o->{xclient}" if may_xclient($self, $c);
 	push @ext, "XFORWARD $o->{xforward}" if $o->{xforward};
 	push @ext, "AUTH $o->{auth}" if $o->{auth} &&
 	    (!$o->{auth_needs_tls} || $c->{tls});
@@ -897,11 +897,22 @@ sub do_starttls
 	$self->move_queue($c);
 }
 
+# Once, if it is told an address that may not do that, as with Postfix.
+sub may_xclient
+{
+	my ($self, $c) = @_;
+	my $o = $self->{option};
+
+	return $o->{xclient} && !($o->{xclient_once} && $c->{xclient});
+}
+
 sub do_xclient
 {
 	my ($self, $c, $line) = @_;
 
 	return $self->do_unknown($c, $line) unless $self->{option}{xclient};
+	return $self->answer($c, $line, '550 5.7.0 insufficient authorization')
+	    unless may_xclient($self, $c);
 	my %attr = attributes($line);
 	$c->{xclient} = { %{$c->{xclient} // {}}, %attr };
 	$self->report('xclient', conn => $c->{id}, attr => \%attr,

@@ -48,7 +48,7 @@ sub start
 	chown scalar getpwnam('postfix'), -1, "$dir/data";
 	chown 65534, 65534, "$dir/mail";
 	$self->write('etc/users', join '', map { "$_\@example.com $_/\n" }
-	    @users, 'd\303\274rer');
+	    @users, "d\303\274rer");
 	$self->sasl(%{$o{sasl}}) if $o{sasl};
 	$self->write('etc/main.cf', $self->main_cf(%o));
 	$self->write('etc/master.cf', $self->master_cf(%o));

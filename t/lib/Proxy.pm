@@ -136,6 +136,16 @@ sub configuration
 	return $text . ($o{extra} // '');
 }
 
+# Start it by a piece of shell, in which "$@" is the program and its arguments.
+sub run_by
+{
+	my ($self, $shell) = @_;
+
+	$self->{program} = $self->write('run.sh',
+	    "#!/bin/sh\nset -- $PROGRAM \"\$@\"\n$shell\n");
+	chmod 0755, $self->{program};
+}
+
 # The program, with its log on a pipe to us.
 sub run
 {
@@ -147,7 +157,8 @@ sub run
 		open STDIN, '<', '/dev/null';
 		open STDOUT, '>&', $write;
 		open STDERR, '>&', $write;
-		exec $PROGRAM, @args or POSIX::_exit(127);
+		exec $self->{program} // $PROGRAM, @args or
+		    POSIX::_exit(127);
 	}
 	CORE::close $write;
 	$log->blocking(0);
@@ -176,12 +187,12 @@ sub wait_ready
 
 	my $line = Wait::wait_until(sub {
 		for (@{$self->{log}}) {
-			return $_ if /\bready listen=/;
+			return $_ if /\bready listen=|"event":"ready"/;
 		}
 		# It has given up: no use in waiting.
 		return $self->{pipe} ? undef : 'gone';
 	}) // '';
-	@{$self->{listen}} = $line =~ /listen="?([^\s"]+)/g;
+	@{$self->{listen}} = $line =~ /listen"?[=:]"?([^\s"]+)/g;
 	return @{$self->{listen}} > 0;
 }
 

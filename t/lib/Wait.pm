@@ -13,7 +13,7 @@ use Exporter qw(import);
 use Scalar::Util qw(weaken);
 use Time::HiRes qw(clock_gettime CLOCK_MONOTONIC);
 
-our @EXPORT_OK = qw(now wait_until wait_readable wait_writable);
+our @EXPORT_OK = qw(now poll wait_until wait_readable wait_writable);
 
 # Long, because it is reached only by a test that fails, and a loaded machine
 # is no reason to fail.
@@ -92,6 +92,22 @@ sub wait_until
 		return $value if $value;
 		return undef if now() >= $end;
 		turn($end - now());
+	}
+}
+
+# The same for a condition that no helper's pipe tells of, such as the content
+# of a file: it is asked again and again.
+sub poll
+{
+	my ($condition, $seconds) = @_;
+	my $end = now() + ($seconds // $DEADLINE);
+
+	while (1) {
+		my $value = $condition->();
+
+		return $value if $value;
+		return undef if now() >= $end;
+		turn(0.01);
 	}
 }
 

@@ -7,7 +7,8 @@
 
 #include "tap.h"
 
-#define L63	"abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyzabcdefghijk"
+#define L63	"abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyz" \
+		"abcdefghijk"
 
 static const struct {
 	const char	*in;

@@ -30,7 +30,8 @@ static void fill(ldns_pkt *, const char *, ldns_rr_type);
 #define PTR(ip, name)	ip ".in-addr.arpa. 60 IN PTR " name
 #define V6(n)		n ".0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0." \
 			"8.b.d.0.1.0.0.2.ip6.arpa."
-#define L63	"abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyzabcdefghijk"
+#define L63	"abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyz" \
+		"abcdefghijk"
 
 static const char *const zone[] = {
 	PTR("1.2.0.192", "Mail.Example.ORG."),
@@ -63,6 +64,9 @@ static const char *const zone[] = {
 	"ten.example. 60 IN A 10.1.2.3",
 	PTR("3.2.168.192", "lan.test."),
 	"lan.test. 60 IN A 192.168.2.3",
+	PTR("2.0.0.127", "two.example."),
+	"two.example. 60 IN A 127.0.0.2",
+	PTR("1.0.0.127", "liar.example."),
 	PTR("3.2.64.100", "cgn.home.arpa."),
 	"cgn.home.arpa. 60 IN A 100.64.2.3",
 	V6("1") " 60 IN PTR v6.example.",
@@ -413,6 +417,8 @@ static const struct {
 	{ "2001:db8::77", RESOLVE_NONE, "", "", "no such IPv6 address" },
 	{ "127.0.0.1", RESOLVE_OK, "localhost", "localhost", "localhost" },
 	{ "::1", RESOLVE_OK, "localhost", "localhost", "localhost, IPv6" },
+	{ "127.0.0.2", RESOLVE_OK, "two.example", "two.example",
+	    "another loopback address" },
 	{ "127.9.9.9", RESOLVE_NONE, "", "", "loopback without a name" },
 	{ "198.51.100.1", RESOLVE_NONE, "", "", "CR LF in the name" },
 	{ "198.51.100.2", RESOLVE_NONE, "", "", "space in the name" },
