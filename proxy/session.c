@@ -854,7 +854,9 @@ on_input(void *arg)
 	}
 	before = evbuffer_get_length(conn_input(s->client));
 	session_pump(s);
-	if (evbuffer_get_length(conn_input(s->client)) != before)
+	/* What is skipped is no command, and earns no time for one. */
+	if (evbuffer_get_length(conn_input(s->client)) != before &&
+	    s->skipped == 0)
 		expect_command(s);
 }
 

@@ -116,9 +116,10 @@ sub wait_handle
 	my ($fh, $for_write, $seconds) = @_;
 	my $end = now() + ($seconds // $DEADLINE);
 
-	while (now() < $end) {
+	# At least once, so that 0 seconds mean: is it ready now?
+	do {
 		return 1 if turn($end - now(), $fh, $for_write);
-	}
+	} while (now() < $end);
 	return 0;
 }
 
