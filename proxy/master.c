@@ -171,7 +171,10 @@ stop(struct master *m)
 		if (!m->handed_over && m->predecessor == NULL &&
 		    c->sockets != NULL)
 			sockets_unlink(c->sockets, NULL);
-		crew_drain(c);
+		if (m->handed_over)
+			crew_retire(c);
+		else
+			crew_drain(c);
 	}
 	m->starting = m->leaving = NULL;
 	if (m->reload_asked)
@@ -247,7 +250,7 @@ take_over(struct master *m, struct crew *c)
 		return;
 	}
 	sockets_unlink(m->leaving->sockets, c->sockets);
-	crew_drain(m->leaving);
+	crew_retire(m->leaving);
 }
 
 /* Every mistake is a line of the log, and the first one is the answer to who
@@ -340,7 +343,7 @@ tend_crews(struct master *m)
 	}
 	for (c = m->crews; c != NULL; c = next) {
 		next = c->next;
-		if (c->state != CREW_DRAINING)
+		if (c->state != CREW_RETIRED && c->state != CREW_DRAINING)
 			continue;
 		if (c->late)
 			crew_kill(c);

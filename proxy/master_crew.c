@@ -215,23 +215,42 @@ crew_is_gone(const struct crew *c)
 	return true;
 }
 
-void
-crew_drain(struct crew *c)
+static void
+tell_all(struct crew *c, const char *line)
 {
 	size_t i;
 
+	for (i = 0; i < c->n; i++)
+		if (c->members[i].channel != NULL)
+			channel_say(c->members[i].channel, "%s", line);
+}
+
+void
+crew_retire(struct crew *c)
+{
+	OBJ_CHECK(c, CREW_MAGIC);
+	if (c->state == CREW_RETIRED || c->state == CREW_DRAINING)
+		return;
+	c->state = CREW_RETIRED;
+	c->late = false;
+	timer_stop(&c->deadline);
+	/* First ours, so that the sockets are closed when the last worker has
+	   closed its own: a client that is told to go could come back. */
+	sockets_free(&c->sockets);
+	tell_all(c, "retire");
+}
+
+void
+crew_drain(struct crew *c)
+{
 	OBJ_CHECK(c, CREW_MAGIC);
 	if (c->state == CREW_DRAINING)
 		return;
 	c->state = CREW_DRAINING;
 	c->late = false;
 	timer_set(&c->deadline, c->conf->drain_timeout + GRACE_MS);
-	/* First ours, so that the sockets are closed when the last worker has
-	   closed its own: a client that is told to go could come back. */
 	sockets_free(&c->sockets);
-	for (i = 0; i < c->n; i++)
-		if (c->members[i].channel != NULL)
-			channel_say(c->members[i].channel, "drain");
+	tell_all(c, "drain");
 }
 
 void
@@ -310,7 +329,8 @@ log_death(const struct member *w, pid_t pid, int status)
 		log_error(0, "worker-died pid=%ld slot=%zu signal=%d "
 		    "name=\"%s\"", (long)pid, slot, WTERMSIG(status),
 		    strsignal(WTERMSIG(status)));
-	else if (w->crew->state != CREW_DRAINING || status != 0)
+	else if ((w->crew->state != CREW_DRAINING &&
+	    w->crew->state != CREW_RETIRED) || status != 0)
 		log_error(0, "worker-died pid=%ld slot=%zu status=%d",
 		    (long)pid, slot, WEXITSTATUS(status));
 	else
@@ -350,6 +370,7 @@ crew_died(struct master *m, pid_t pid, int status)
 	case CREW_SERVING:
 		note_death(m);
 		break;
+	case CREW_RETIRED:
 	case CREW_DRAINING:
 		break;
 	}

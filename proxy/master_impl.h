@@ -4,7 +4,7 @@
  * A crew is the workers of one configuration. At most one serves, at most one
  * is starting, and any number drain:
  *
- *	start, reload ──▶ starting ──▶ serving ──▶ draining ──▶ freed
+ *	start, reload ──▶ starting ──▶ serving ──▶ retired, draining ──▶ freed
  *			      └── one of its workers dies ──▶┘
  *
  * A crew serves when all its workers are ready; until then the one before it
@@ -43,7 +43,7 @@ struct member {
 	bool		 asked;		/* owes us an "ok" */
 };
 
-enum crew_state { CREW_STARTING, CREW_SERVING, CREW_DRAINING };
+enum crew_state { CREW_STARTING, CREW_SERVING, CREW_RETIRED, CREW_DRAINING };
 
 struct crew {
 	unsigned	 magic;
@@ -120,7 +120,10 @@ bool crew_is_closed(const struct crew *c);
 bool crew_is_gone(const struct crew *c);
 /* Let clients in. */
 void crew_serve(struct crew *c);
-/* Let go of its sockets, let its sessions end, and then its workers. */
+/* Let go of its sockets, let its sessions end by themselves, and then its
+   workers: another crew serves. */
+void crew_retire(struct crew *c);
+/* The same, but sessions hear 421, and drain-timeout ends them. */
 void crew_drain(struct crew *c);
 /* Not any longer. */
 void crew_kill(struct crew *c);

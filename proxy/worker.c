@@ -87,7 +87,7 @@ serve(struct worker *w)
 	const struct worker_socket *s = w->sockets;
 	size_t i;
 
-	if (w->draining || w->listeners != NULL)
+	if (w->retired || w->listeners != NULL)
 		return;
 	w->nlisteners = w->nsockets;
 	w->nsockets = 0;
@@ -180,7 +180,7 @@ worker_session_ended(struct worker *w)
 	for (i = 0; i < w->nlisteners; i++)
 		listener_resume(w->listeners[i]);
 	/* Our caller is still at work: the loop ends with this turn. */
-	w->done = w->draining && w->nsessions == 0;
+	w->done = w->retired && w->nsessions == 0;
 }
 
 /* A session may end, and so leave the list, in visit(). */
@@ -196,16 +196,36 @@ for_each_session(struct worker *w, void (*visit)(struct session *))
 }
 
 static void
-drain(struct worker *w)
+stop_serving(struct worker *w)
 {
-	if (w->draining)
+	if (w->retired)
 		return;
-	w->draining = true;
+	w->retired = true;
 	stop_listening(w);
 	channel_say(w->channel, "closed");
 	w->done = w->nsessions == 0;
+}
+
+/* We stop: 421 where it is no lie, and the end at the deadline. */
+static void
+drain(struct worker *w)
+{
+	stop_serving(w);
+	w->draining = true;
+	w->hurry = true;
 	timer_set(&w->drain_deadline, w->conf->drain_timeout);
 	for_each_session(w, session_drain);
+}
+
+/*
+ * Others serve in our place: sessions end by themselves. Some clients never
+ * say QUIT, so after a while theirs end between two messages.
+ */
+static void
+retire(struct worker *w)
+{
+	stop_serving(w);
+	timer_set(&w->drain_deadline, w->conf->drain_timeout);
 }
 
 static void
@@ -214,8 +234,10 @@ on_drain_deadline(void *arg)
 	struct worker *w;
 
 	OBJ_CAST(w, arg, WORKER_MAGIC);
-	log_warn(0, "drain-timeout sessions=%zu", w->nsessions);
-	for_each_session(w, session_abort);
+	if (w->hurry)
+		log_warn(0, "drain-timeout sessions=%zu", w->nsessions);
+	w->draining = true;
+	for_each_session(w, w->hurry ? session_abort : session_drain);
 }
 
 /* Only our own master writes here: what we do not know is from a newer one. */
@@ -228,6 +250,8 @@ on_line(void *arg, const char *line)
 	OBJ_CAST(w, arg, WORKER_MAGIC);
 	if (strcmp(line, "serve") == 0) {
 		serve(w);
+	} else if (strcmp(line, "retire") == 0) {
+		retire(w);
 	} else if (strcmp(line, "drain") == 0) {
 		drain(w);
 	} else if (strcmp(line, "reopen") == 0) {

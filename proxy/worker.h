@@ -41,9 +41,12 @@ struct worker {
 	struct resolver		*resolver;	/* ours */
 	struct session		*sessions;	/* all, linked; theirs */
 	size_t			 nsessions;	/* their number; theirs */
-	bool			 draining;	/* SIGTERM or reload: sessions
-						   end at their next chance */
+	bool			 retired;	/* nobody comes any more */
+	bool			 draining;	/* sessions end at their next
+						   chance, with 421 */
 	bool			 done;		/* the last one has ended */
+	bool			 hurry;		/* and at the deadline whatever
+						   they do */
 	struct timer		 drain_deadline;
 	struct channel		*channel;	/* to the master; ours */
 };
