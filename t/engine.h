@@ -206,11 +206,13 @@ peer_content(struct peer *p)
 	if (len == 0)
 		return false;
 	if (p->data) {
-		end = len >= 3 && memcmp(d, ".\r\n", 3) == 0 ? d :
-		    memmem(d, len, "\r\n.\r\n", 5);
-		if (end == NULL)
+		end = memmem(d, len, "\r\n.\r\n", 5);
+		if (len >= 3 && memcmp(d, ".\r\n", 3) == 0)
+			len = 0;
+		else if (end != NULL)
+			len = (size_t)(end - d) + 2;
+		else
 			return false;
-		len = end == d ? 0 : (size_t)(end - d) + 2;
 		hear(d, len);
 		evbuffer_drain(in, len + 3);
 		p->data = false;

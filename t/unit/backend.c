@@ -615,6 +615,7 @@ test_idle(void)
 	get(&u);
 	is_str(told(&u), "ready", "an idle one that was lost is not used");
 	w.draining = true;
+	heard();
 	put(&u);
 	is_str(heard(), "QUIT\ngone\n",
 	    "none stays when we drain");

@@ -1,6 +1,7 @@
 /* session: what a client sends and what it gets, in every state; a scripted
    backend behind it, and the time in our hands. */
 
+#include "proxy/session_impl.h"
 #include "t/engine.h"
 
 /* One dialogue: rules for the backend, what is sent (steps are separated by
@@ -440,6 +441,441 @@ test_any_cut(void)
 	is_int(open, 0, "each sequence ends with a close");
 }
 
+/* Lines that are too long, or end where they must not. */
+static void
+test_lines(void)
+{
+	static const struct {
+		const char *name;
+		int length;		/* of a line, with CR LF */
+		const char *end;
+		const char *want;
+	} cases[] = {
+		{ "as long as can be", 1700, "\r\n", "500 250" },
+		{ "longer", 3000, "\r\n", "500 250" },
+		{ "much longer", 65000, "\r\n", "500 250" },
+		{ "64 K", 65537, "\r\n", "421 closed" },
+		{ "bare LF", 20, "\n", "550 closed" },
+		{ "bare LF behind a long line", 3000, "\n", "550 closed" },
+		{ "CR CR LF", 20, "\r\r\n", "501 250" },
+		{ "no end", 70000, "", "421 closed" },
+	};
+	static char line[70100];
+	struct client c;
+
+	engine_conf();
+	engine_start();
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+		for (int cut = 1; cut < 100000; cut *= 37) {
+			size_t n = (size_t)cases[i].length, at, piece;
+
+			if (cut == 1 && n > 4000)
+				continue;
+			memset(line, '7', n);
+			line[0] = 'A';
+			n -= strlen(cases[i].end);
+			strcpy(line + n, cases[i].end);
+			strcat(line + n, "NOOP\r\n");
+			n = strlen(line);
+			begin(&c);
+			for (at = 0; at < n; at += piece) {
+				piece = (size_t)(1 + rand() % cut);
+				if (piece > n - at)
+					piece = n - at;
+				client_write(&c, line + at, piece);
+			}
+			is_str(codes(&c), cases[i].want, cases[i].name);
+			client_close(&c);
+		}
+	conf.line_endings = LINES_NORMALIZE;
+	begin(&c);
+	client_write(&c, "NOOP\nNOOP\r\n", 11);
+	is_str(codes(&c), "250 250", "bare LF where it is normalized");
+	client_close(&c);
+	engine_stop();
+}
+
+/* Replies that wait are replies in order: a bare LF or a long line behind a
+   group is answered behind it. */
+static void
+test_lines_in_order(void)
+{
+	struct client c;
+
+	engine_conf();
+	engine_start();
+	begin(&c);
+	client_say(&c, HI_ MAIL);
+	client_say(&c, RCPT "NOOP\nNOOP|");
+	is_str(codes(&c), "250 250 250 550 closed", "bare LF behind RCPT");
+	client_close(&c);
+	engine_stop();
+}
+
+static void
+test_limits(void)
+{
+	struct client c;
+	int i;
+
+	engine_conf();
+	conf.error_limit = 5;
+	conf.junk_command_limit = 10;
+	engine_start();
+	begin(&c);
+	client_say(&c, HI_ "FOO|FOO|FOO|FOO|NOOP|FOO|NOOP|NOOP|");
+	is_str(codes(&c), "250 500 500 500 500 250 500 421 closed",
+	    "error-limit");
+	client_close(&c);
+	begin(&c);
+	client_say(&c, HI_ "FOO|FOO|FOO|FOO|" MAIL RCPT "BDAT 0 LAST|FOO|FOO|");
+	is_str(codes(&c), "250 500 500 500 500 250 250 250 500 500",
+	    "a message that is accepted makes up for errors");
+	client_close(&c);
+	begin(&c);
+	client_say(&c, HI_);
+	for (i = 0; i < 9; i++)
+		client_say(&c, "NOOP|");
+	codes(&c);
+	client_say(&c, "NOOP|NOOP|NOOP|NOOP|NOOP|NOOP|");
+	is_str(codes(&c), "250 250 250 250 250 421 closed",
+	    "too much that is harmless is an error");
+	client_close(&c);
+	rule("RCPT=550 no|");
+	begin(&c);
+	client_say(&c, HI_ MAIL RCPT RCPT RCPT RCPT RCPT RCPT "NOOP|");
+	is_str(codes(&c), "250 250 550 550 550 550 550 550 421 closed",
+	    "at the end of a group");
+	client_close(&c);
+	engine_stop();
+}
+
+static void
+test_drain(void)
+{
+	struct client c, d;
+
+	engine_conf();
+	engine_start();
+	begin(&c);
+	begin(&d);
+	client_say(&c, HI_ MAIL RCPT);
+	codes(&c);
+	client_say(&d, HI_ MAIL RCPT "DATA|");
+	codes(&d);
+	w.draining = true;
+	for (struct session *s = w.sessions; s != NULL; s = session_next(s))
+		session_drain(s);
+	turn();
+	is_str(replies(&c), "421 4.3.2 proxy.example is shutting down|",
+	    "drain: 421 in the middle of an envelope");
+	is_str(codes(&c), "closed", "and closed");
+	is_str(codes(&d), "", "not in the middle of content");
+	client_say(&d, "hi|.|NOOP|");
+	is_str(codes(&d), "250 421 closed", "but at its end");
+	client_close(&c);
+	client_close(&d);
+	client_connect(&c);
+	is_str(codes(&c), "220 421 closed", "a client that comes now");
+	client_close(&c);
+	w.draining = false;
+	begin(&c);
+	client_say(&c, HI_ MAIL RCPT "DATA|");
+	codes(&c);
+	for (struct session *s = w.sessions; s != NULL; s = session_next(s))
+		session_abort(s);
+	turn();
+	is_str(codes(&c), "closed", "abort: at once");
+	is_str(strstr(heard(), "RSET") ? "RSET" : "", "RSET",
+	    "and the backend hears it");
+	client_close(&c);
+	engine_stop();
+}
+
+/* Time */
+
+static void
+test_timeouts(void)
+{
+	struct client c;
+	int i;
+
+	engine_conf();
+	engine_start();
+	begin(&c);
+	clock_advance(299000);
+	client_say(&c, HI_);
+	is_str(codes(&c), "250", "a client that takes its time");
+	client_write(&c, "NO", 2);
+	clock_advance(200000);
+	client_write(&c, "O", 1);
+	clock_advance(101000);
+	turn();
+	is_str(replies(&c), "421 4.4.2 proxy.example timeout exceeded|",
+	    "octets of a command buy no time");
+	is_int((long long)w.nsessions, 1, "it lingers");
+	clock_advance(2001);
+	turn();
+	is_int((long long)w.nsessions, 0, "not for long");
+	client_close(&c);
+
+	begin(&c);
+	client_say(&c, HI_ MAIL RCPT "DATA|");
+	codes(&c);
+	for (i = 0; i < 10; i++) {
+		clock_advance(40000);
+		client_write(&c, "x\r\n", 3);
+	}
+	is_str(codes(&c), "421 closed", "nor do a few octets of content");
+	client_close(&c);
+
+	conf.min_data_rate = 0;
+	begin(&c);
+	client_say(&c, HI_ MAIL RCPT "BDAT 1000000 LAST|");
+	codes(&c);
+	for (i = 0; i < 10; i++) {
+		clock_advance(40000);
+		client_write(&c, "x", 1);
+	}
+	is_str(codes(&c), "", "unless min-data-rate is 0");
+	clock_advance(301000);
+	turn();
+	is_str(codes(&c), "421 closed", "and there is some");
+	client_close(&c);
+	engine_stop();
+
+	/* While the backend is slow the client has all the time. */
+	engine_conf();
+	conf.client_timeout = 100000;
+	rule("RCPT=");
+	engine_start();
+	begin(&c);
+	client_say(&c, HI_ MAIL RCPT);
+	clock_advance(200000);
+	turn();
+	is_str(codes(&c), "250 250", "it is the backend's turn");
+	mta_say("250 ok|");
+	is_str(codes(&c), "250", "which answers in the end");
+	clock_advance(101000);
+	turn();
+	is_str(codes(&c), "421 closed", "then it is the client's");
+	client_close(&c);
+	engine_stop();
+}
+
+/* A backend that takes its time for each recipient. */
+static void
+test_slow_group(void)
+{
+	struct client c;
+
+	engine_conf();
+	rule("RCPT=");
+	engine_start();
+	begin(&c);
+	client_say(&c, HI_ MAIL RCPT RCPT RCPT "NOOP|");
+	is_str(codes(&c), "250 250", "a group waits");
+	mta_say("250 2.1.5 one|");
+	is_str(codes(&c), "250", "a reply need not wait for those behind it");
+	mta_say("550 5.1.1 two|250 2.1.5 three|");
+	is_str(codes(&c), "550 250 250", "and all come in order");
+	client_close(&c);
+	engine_stop();
+}
+
+/* Thousands of recipients while the backend says nothing. */
+static void
+test_many_waiting(void)
+{
+	struct client c;
+	struct buf many;
+	const char *p;
+	int i, n;
+
+	engine_conf();
+	conf.error_limit = 10000;
+	rule("RCPT=");
+	engine_start();
+	begin(&c);
+	client_say(&c, HI_ MAIL);
+	codes(&c);
+	buf_init(&many, 1000000);
+	for (i = 0; i < 3000; i++)
+		buf_adds(&many, "RCPT TO:<b@example.com>\r\n");
+	client_write(&c, many.p, many.len);
+	buf_fini(&many);
+	is_str(codes(&c), "", "no reply yet");
+	ok(w.sessions->nslots <= 256, "but %zu commands at most wait for it",
+	    w.sessions->nslots);
+	for (i = 0; i < 100; i++)
+		mta_say("250 2.1.5 ok|");
+	client_read(&c);
+	for (n = 0, p = replies(&c); *p != '\0'; p = strchr(p, '|') + 1)
+		n += strncmp(p, "452 4.5.3", 9) == 0;
+	is_int(n, 2900, "each gets its reply");
+	client_close(&c);
+	engine_stop();
+}
+
+/* A client that reads nothing. */
+static void
+test_full_output(void)
+{
+	static char reply[20000];
+	struct client c;
+	size_t n = 0;
+	int i;
+
+	engine_conf();
+	n = (size_t)snprintf(reply, sizeof(reply), "RCPT=");
+	for (i = 0; i < 30; i++)
+		n += (size_t)snprintf(reply + n, sizeof(reply) - n,
+		    "250%c%0400d|", i < 29 ? '-' : ' ', 0);
+	rule(reply);
+	engine_start();
+	begin(&c);
+	client_say(&c, HI_ MAIL);
+	codes(&c);
+	for (i = 0; i < 99; i++)
+		if (write(c.fd, "RCPT TO:<b@example.com>\r\n", 25) != 25)
+			abort();
+	if (write(c.fd, "NOOP\r\nQUIT\r\n", 12) != 12)
+		abort();
+	turn();
+	for (i = 0; i < 200; i++) {
+		client_read(&c);
+		turn();
+	}
+	n = c.got.len;
+	ok(n > 99 * 30 * 400, "all replies come when it does: %zu octets", n);
+	is_str(n > 29 ? c.got.p + n - 29 : "", "250 2.0.0 Ok\r\n221 2.0.0 "
+	    "Bye\r\n", "to the last");
+	client_close(&c);
+	engine_stop();
+}
+
+/* Ends */
+
+static void
+test_client_ends(void)
+{
+	struct client c;
+
+	engine_conf();
+	engine_start();
+	begin(&c);
+	if (write(c.fd, "EHLO c\r\nMAIL FROM:<>\r\nRCPT TO:<b@c.example>\r\n"
+	    "BDAT 2 LAST\r\n\r\nNOOP\r\n", 66) != 66)
+		abort();
+	shutdown(c.fd, SHUT_WR);
+	turn();
+	is_str(codes(&c), "250 250 250 250 250 closed",
+	    "a client that says it all and listens");
+	client_close(&c);
+	is_int((long long)w.nsessions, 0, "no session stays");
+
+	rule(".=");
+	begin(&c);
+	client_say(&c, HI_ MAIL RCPT "BDAT 2 LAST||");
+	client_close(&c);
+	is_int((long long)w.nsessions, 1, "a client that does not wait for "
+	    "the verdict");
+	mta_say("250 ok|");
+	is_int((long long)w.nsessions, 0, "is gone with it");
+
+	begin(&c);
+	client_say(&c, HI_ MAIL RCPT "BDAT 2 LAST||NOOP|");
+	client_close(&c);
+	clock_advance(601000);
+	turn();
+	is_int((long long)w.nsessions, 0, "or with the backend");
+	rule("RCPT=");
+	begin(&c);
+	client_say(&c, HI_ MAIL RCPT);
+	client_close(&c);
+	clock_advance(1);
+	mta_say("250 ok|");
+	is_int((long long)w.nsessions, 0, "a client that leaves its RCPT");
+	engine_stop();
+}
+
+/* The backend goes away, or says 421, at a moment when nobody waits for it. */
+static void
+test_backend_leaves(void)
+{
+	struct client c;
+
+	engine_conf();
+	engine_start();
+	begin(&c);
+	client_say(&c, HI_ MAIL RCPT "DATA|");
+	codes(&c);
+	mta_say("421 4.4.2 timeout|!");
+	is_str(codes(&c), "", "421 while the client sends content");
+	client_say(&c, "hi|.|" MAIL RCPT "DATA|");
+	is_str(codes(&c), "451 250 250 354", "is 451 at its end, no more");
+	mta_drop();
+	client_say(&c, "hi|.|");
+	is_str(codes(&c), "451", "and so is an end");
+	client_say(&c, MAIL RCPT);
+	codes(&c);
+	mta_drop();
+	client_say(&c, RCPT "DATA|");
+	is_str(codes(&c), "451 354", "a recipient that comes then");
+	client_say(&c, "hi|.|RSET|" MAIL RCPT "BDAT 0 LAST|");
+	is_str(codes(&c), "451 250 250 250 250", "a new transaction is fine");
+	client_say(&c, MAIL RCPT);
+	codes(&c);
+	mta_say("421 4.4.2 timeout|!");
+	is_str(codes(&c), "421 closed", "421 between commands is passed on");
+	client_close(&c);
+	engine_stop();
+
+	/* A backend that is kept between messages. */
+	engine_conf();
+	mta.ehlo = "XCLIENT_ADDR";
+	conf_backend.identity = IDENTITY_AUTO;
+	engine_start();
+	begin(&c);
+	client_say(&c, HI_ MAIL RCPT "BDAT 0 LAST|");
+	is_str(codes(&c), "250 250 250 250", "a message");
+	heard();
+	client_say(&c, MAIL RCPT "BDAT 0 LAST|");
+	is_str(codes(&c), "250 250 250", "another one");
+	is_str(heard(), "MAIL FROM:<a@example.org>\nRCPT TO:<b@example.com>\n"
+	    "DATA\n\n", "nobody has to be told who it is");
+	mta_say("421 4.4.2 timeout|!");
+	is_str(codes(&c), "", "421 between messages is none of its business");
+	client_say(&c, MAIL RCPT "BDAT 0 LAST|");
+	is_str(codes(&c), "250 250 250", "there is another backend");
+	client_close(&c);
+	engine_stop();
+}
+
+static void
+test_unreachable(void)
+{
+	struct client c;
+
+	engine_conf();
+	rule("CONNECT=");
+	engine_start();
+	begin(&c);
+	client_say(&c, "EHLO c.example|" MAIL RCPT);
+	is_str(codes(&c), "", "EHLO waits for the probe");
+	clock_advance(10000);
+	clock_advance(10);
+	turn();
+	is_str(codes(&c), "250 250", "not for ever");
+	clock_advance(300000);
+	clock_advance(10);
+	turn();
+	is_str(replies(&c), "451 4.4.1 the next server cannot be reached now; "
+	    "try again|", "RCPT neither");
+	client_close(&c);
+	engine_stop();
+}
+
 int
 main(void)
 {
@@ -447,6 +883,17 @@ main(void)
 	test_dialogues();
 	test_transcript();
 	test_any_cut();
+	test_lines();
+	test_lines_in_order();
+	test_limits();
+	test_drain();
+	test_timeouts();
+	test_slow_group();
+	test_many_waiting();
+	test_full_output();
+	test_client_ends();
+	test_backend_leaves();
+	test_unreachable();
 	engine_fini();
 	return tap_done();
 }
