@@ -68,6 +68,14 @@ sub prepare
 		$self->write('vratar.conf', $self->configuration(%o));
 		$self->{args} = ['-c', "$dir/vratar.conf", '--foreground'];
 	}
+	return $self->registered;
+}
+
+# Finished at the end of the test, however it ends.
+sub registered
+{
+	my ($self) = @_;
+
 	push @running, $self;
 	weaken $running[-1];
 	return $self;
