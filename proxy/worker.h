@@ -5,10 +5,11 @@
  * Everything a session shares with its neighbours hangs here. There is one
  * struct worker in a process, handed to whoever needs it.
  *
- * What the master says over the channel, in lines: "serve", "drain",
+ * What the master says over the channel, in lines: "serve", "retire", "drain",
  * "sessions", "clock MS" (let time pass, for tests), "reopen" (the log). We say
- * "ready" once, when nothing can fail any more; "closed" after "drain", when no
- * new client will come to us; "ok N" or "ok" after "sessions" and "clock".
+ * "ready" once, when nothing can fail any more; "closed" after "retire" or
+ * "drain", when no new client will come to us; "ok N" or "ok" after "sessions"
+ * and "clock".
  */
 #ifndef PROXY_WORKER_H
 #define PROXY_WORKER_H
