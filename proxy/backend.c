@@ -360,7 +360,7 @@ fail(struct backend *b, enum backend_failure f, const struct reply *r,
 			pool_drop_idle(b->pool, b);
 		else
 			backend_close(b);
-	} else if (b->reused && f != BACKEND_NO_IDENTITY)
+	} else if (b->reused)
 		start_over(b);
 	else if (b->state != B_READY && f == BACKEND_UNREACHABLE)
 		try_next_address(b, why);
@@ -664,6 +664,13 @@ become_ready(struct backend *b)
 		b->user->on_ready(b->arg);
 }
 
+static bool
+takes_xclient(const struct backend *b)
+{
+	return ext_has(&b->ext, EXT_BIT(XCLIENT)) &&
+	    b->ext.xclient & 1u << XATTR_ADDR;
+}
+
 /* XCLIENT. (XFORWARD is a hint for logs and goes ahead of each MAIL.) */
 static void
 say_who(struct backend *b)
@@ -674,8 +681,7 @@ say_who(struct backend *b)
 		become_ready(b);
 		return;
 	}
-	if (!ext_has(&b->ext, EXT_BIT(XCLIENT)) ||
-	    !(b->ext.xclient & 1u << XATTR_ADDR)) {
+	if (!takes_xclient(b)) {
 		fail(b, BACKEND_NO_IDENTITY, NULL,
 		    "the backend does not offer XCLIENT with ADDR");
 		return;
@@ -695,9 +701,6 @@ say_who(struct backend *b)
 static void
 greeted(struct backend *b)
 {
-	/* After XCLIENT it may hide what was for us, XCLIENT itself included */
-	if (!b->told || identity(b) != IDENTITY_XCLIENT)
-		b->first_ext = b->ext;
 	pool_learned(b->pool, &b->ext);
 	say_who(b);
 }
@@ -807,7 +810,6 @@ backend_restart(struct backend *b)
 	conn_deadline(b->conn, 0);
 	if (identity(b) != IDENTITY_XCLIENT)
 		return;			/* ready as it is */
-	b->ext = b->first_ext;
 	say_who(b);
 }
 
@@ -840,7 +842,9 @@ backend_is_reusable(const struct backend *b)
 		return false;
 	switch (identity(b)) {
 	case IDENTITY_XCLIENT:
-		return ext_has(&b->first_ext, EXT_BIT(XCLIENT));
+		/* Postfix takes another one only if the client it was told
+		   of may send it, and says so in the EHLO after it. */
+		return takes_xclient(b);
 	case IDENTITY_XFORWARD:
 	case IDENTITY_NONE:
 		return true;
@@ -1151,7 +1155,7 @@ on_reply(struct backend *b)
 {
 	if (b->state != B_READY) {
 		assert(states[b->state].on_reply != NULL);
-		if (b->reply.code == 421 && !b->told)
+		if (b->reply.code == 421 && !b->told && b->state != B_XCLIENT)
 			refused(b);
 		else
 			states[b->state].on_reply(b);

@@ -70,7 +70,7 @@ struct backend {
 	bool			 in_auth; /* it expects a line of a SASL exchange */
 	bool			 in_transaction; /* MAIL went, no end yet */
 	int			 greetings; /* that XCLIENT still owes us */
-	struct ext_set		 ext, first_ext;
+	struct ext_set		 ext;	/* as the last EHLO has it */
 	struct reply		 reply;	/* being read */
 	STAILQ_HEAD(, pending)	 pending;
 	size_t			 replies_due; /* for pending that are sent */

@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -59,6 +60,12 @@ control_open(struct event_base *base, const char *path, bool replace,
 
 	if (fd < 0)
 		return NULL;
+	if (listen(fd, SOMAXCONN) != 0) {
+		*why = xasprintf("cannot listen at %s: %s", path,
+		    strerror(errno));
+		close(fd);
+		return NULL;
+	}
 	c = xcalloc(1, sizeof(*c));
 	*c = (struct control){ .magic = CONTROL_MAGIC, .base = base,
 	    .path = xstrdup(path), .fd = fd, .run = run, .arg = arg };

@@ -2,8 +2,10 @@
  * main - find the verb and run it; nothing else.
  */
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "proxy/cmd.h"
 
@@ -20,6 +22,19 @@ static const struct {
 };
 
 #define NVERBS	(sizeof(verbs) / sizeof(verbs[0]))
+
+/* Started without standard error, the first socket would be descriptor 2, and
+   what we mean for the log would go to a mail server. */
+static int
+keep_standard_fds(void)
+{
+	int fd;
+
+	do {
+		fd = open("/dev/null", O_RDWR);
+	} while (fd >= 0 && fd <= STDERR_FILENO);
+	return fd < 0 ? -1 : close(fd);
+}
 
 static void
 usage(FILE *to)
@@ -39,6 +54,8 @@ main(int argc, char **argv)
 	const char *verb = argc > 1 ? argv[1] : "";
 	size_t i;
 
+	if (keep_standard_fds() != 0)
+		return 1;
 	if (strcmp(verb, "--version") == 0) {
 		printf("vratar " VERSION "\n");
 		return 0;

@@ -171,9 +171,12 @@ stop(struct master *m)
 		if (!m->handed_over && m->predecessor == NULL &&
 		    c->sockets != NULL)
 			sockets_unlink(c->sockets, NULL);
-		crew_drain(c);
+		if (m->handed_over)
+			crew_retire(c);
+		else
+			crew_drain(c);
 	}
-	m->starting = NULL;
+	m->starting = m->leaving = NULL;
 	if (m->reload_asked)
 		control_answer(m->control, "error stopping");
 	m->reload_asked = false;
@@ -212,30 +215,42 @@ abandon(struct master *m, struct crew *c, const char *problem)
 	stop(m);
 }
 
+/* The first crew serves. */
+static void
+started(struct master *m)
+{
+	announce("ready", m->serving);
+	if (m->predecessor != NULL)
+		channel_say(m->predecessor, "ready");
+	channel_free(&m->predecessor);
+	tell_manager(m->serving);
+}
+
+/* All workers are ready. */
 static void
 take_over(struct master *m, struct crew *c)
 {
-	struct crew *old = m->serving;
+	char *why;
 
+	if (sockets_listen(c->sockets, &why) != 0) {
+		abandon(m, c, why);
+		free(why);
+		return;
+	}
 	if (control_setup(m, c->conf) != 0) {
 		abandon(m, c, "no control socket");
 		return;
 	}
-	timer_stop(&c->deadline);
-	c->state = CREW_SERVING;
+	crew_serve(c);
+	m->leaving = m->serving;
 	m->serving = c;
 	m->starting = NULL;
-	announce(old == NULL ? "ready" : "reloaded", c);
-	if (old != NULL) {
-		sockets_unlink(old->sockets, c->sockets);
-		crew_drain(old);
-		master_reloaded(m, NULL);
+	if (m->leaving == NULL) {
+		started(m);
 		return;
 	}
-	if (m->predecessor != NULL)
-		channel_say(m->predecessor, "ready");
-	channel_free(&m->predecessor);
-	tell_manager(c);
+	sockets_unlink(m->leaving->sockets, c->sockets);
+	crew_retire(m->leaving);
 }
 
 /* Every mistake is a line of the log, and the first one is the answer to who
@@ -321,9 +336,14 @@ tend_crews(struct master *m)
 		else if (crew_is_ready(c))
 			take_over(m, c);
 	}
+	if (m->leaving != NULL && crew_is_closed(m->leaving)) {
+		m->leaving = NULL;
+		announce("reloaded", m->serving);
+		master_reloaded(m, NULL);
+	}
 	for (c = m->crews; c != NULL; c = next) {
 		next = c->next;
-		if (c->state != CREW_DRAINING)
+		if (c->state != CREW_RETIRED && c->state != CREW_DRAINING)
 			continue;
 		if (c->late)
 			crew_kill(c);
@@ -345,7 +365,13 @@ take(struct master *m, unsigned what)
 }
 
 /* One change at a time: what comes while a crew or an heir is starting waits
-   until that is decided. */
+   until that is decided and done. */
+static bool
+is_changing(const struct master *m)
+{
+	return m->starting != NULL || m->leaving != NULL || m->heir != 0;
+}
+
 static void
 master_step(struct master *m)
 {
@@ -357,9 +383,9 @@ master_step(struct master *m)
 		stop(m);
 	if (m->stopping)
 		return;
-	if (m->starting == NULL && m->heir == 0 && take(m, TODO_RELOAD))
+	if (!is_changing(m) && take(m, TODO_RELOAD))
 		reload(m);
-	if (m->starting == NULL && m->heir == 0 && take(m, TODO_UPGRADE))
+	if (!is_changing(m) && take(m, TODO_UPGRADE))
 		upgrade_start(m);
 	crew_respawn(m);
 }

@@ -87,10 +87,15 @@ on_line(void *arg, const char *line)
 	struct member *w = arg;
 
 	OBJ_CHECK(w->crew, CREW_MAGIC);
-	if (strcmp(line, "ready") == 0)
+	if (strcmp(line, "ready") == 0) {
 		w->ready = true;
-	else if (strncmp(line, "ok", 2) == 0)
+		if (w->crew->state == CREW_SERVING)
+			channel_say(w->channel, "serve");
+	} else if (strcmp(line, "closed") == 0) {
+		w->closed = true;
+	} else if (strncmp(line, "ok", 2) == 0) {
 		control_heard(w->crew->master, w, line + 2);
+	}
 }
 
 /* It has died, or is about to: SIGCHLD says more. */
@@ -131,7 +136,7 @@ member_start(struct member *w)
 		close(fd[0]);
 		return -1;
 	}
-	w->ready = false;
+	w->ready = w->closed = false;
 	w->channel = channel_new(c->master->base, fd[0], on_line, on_end, w);
 	return 0;
 }
@@ -178,6 +183,28 @@ crew_is_ready(const struct crew *c)
 }
 
 bool
+crew_is_closed(const struct crew *c)
+{
+	size_t i;
+
+	for (i = 0; i < c->n; i++)
+		if (c->members[i].pid != 0 && !c->members[i].closed)
+			return false;
+	return true;
+}
+
+void
+crew_serve(struct crew *c)
+{
+	size_t i;
+
+	c->state = CREW_SERVING;
+	timer_stop(&c->deadline);
+	for (i = 0; i < c->n; i++)
+		channel_say(c->members[i].channel, "serve");
+}
+
+bool
 crew_is_gone(const struct crew *c)
 {
 	size_t i;
@@ -188,21 +215,42 @@ crew_is_gone(const struct crew *c)
 	return true;
 }
 
-void
-crew_drain(struct crew *c)
+static void
+tell_all(struct crew *c, const char *line)
 {
 	size_t i;
 
+	for (i = 0; i < c->n; i++)
+		if (c->members[i].channel != NULL)
+			channel_say(c->members[i].channel, "%s", line);
+}
+
+void
+crew_retire(struct crew *c)
+{
+	OBJ_CHECK(c, CREW_MAGIC);
+	if (c->state == CREW_RETIRED || c->state == CREW_DRAINING)
+		return;
+	c->state = CREW_RETIRED;
+	c->late = false;
+	timer_stop(&c->deadline);
+	/* First ours, so that the sockets are closed when the last worker has
+	   closed its own: a client that is told to go could come back. */
+	sockets_free(&c->sockets);
+	tell_all(c, "retire");
+}
+
+void
+crew_drain(struct crew *c)
+{
 	OBJ_CHECK(c, CREW_MAGIC);
 	if (c->state == CREW_DRAINING)
 		return;
 	c->state = CREW_DRAINING;
 	c->late = false;
 	timer_set(&c->deadline, c->conf->drain_timeout + GRACE_MS);
-	for (i = 0; i < c->n; i++)
-		if (c->members[i].channel != NULL)
-			channel_say(c->members[i].channel, "drain");
 	sockets_free(&c->sockets);
+	tell_all(c, "drain");
 }
 
 void
@@ -281,7 +329,8 @@ log_death(const struct member *w, pid_t pid, int status)
 		log_error(0, "worker-died pid=%ld slot=%zu signal=%d "
 		    "name=\"%s\"", (long)pid, slot, WTERMSIG(status),
 		    strsignal(WTERMSIG(status)));
-	else if (w->crew->state != CREW_DRAINING || status != 0)
+	else if ((w->crew->state != CREW_DRAINING &&
+	    w->crew->state != CREW_RETIRED) || status != 0)
 		log_error(0, "worker-died pid=%ld slot=%zu status=%d",
 		    (long)pid, slot, WEXITSTATUS(status));
 	else
@@ -321,6 +370,7 @@ crew_died(struct master *m, pid_t pid, int status)
 	case CREW_SERVING:
 		note_death(m);
 		break;
+	case CREW_RETIRED:
 	case CREW_DRAINING:
 		break;
 	}

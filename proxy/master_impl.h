@@ -4,11 +4,12 @@
  * A crew is the workers of one configuration. At most one serves, at most one
  * is starting, and any number drain:
  *
- *	start, reload ──▶ starting ──▶ serving ──▶ draining ──▶ freed
+ *	start, reload ──▶ starting ──▶ serving ──▶ retired, draining ──▶ freed
  *			      └── one of its workers dies ──▶┘
  *
  * A crew serves when all its workers are ready; until then the one before it
- * goes on, and a crew that does not get there changes nothing.
+ * goes on, and a crew that does not get there changes nothing. A reload is over
+ * when the crew before does not accept clients any more.
  *
  * Callbacks note what happened, in the members of struct master; what follows
  * from it is done by master_step(), outside of all callbacks. So nothing is
@@ -38,10 +39,11 @@ struct member {
 	pid_t		 pid;		/* 0: none at the moment */
 	struct channel	*channel;	/* ours */
 	bool		 ready;
+	bool		 closed;	/* no new client comes to it */
 	bool		 asked;		/* owes us an "ok" */
 };
 
-enum crew_state { CREW_STARTING, CREW_SERVING, CREW_DRAINING };
+enum crew_state { CREW_STARTING, CREW_SERVING, CREW_RETIRED, CREW_DRAINING };
 
 struct crew {
 	unsigned	 magic;
@@ -79,6 +81,7 @@ struct master {
 
 	struct crew	*crews;		/* all; ours */
 	struct crew	*serving, *starting;	/* in crews, or NULL */
+	struct crew	*leaving;	/* was serving; may accept still */
 	uint64_t	 deaths[BURST_DEATHS];	/* when, as a ring */
 	size_t		 ndeaths;
 	struct timer	 respawn;	/* set: start no worker before */
@@ -112,8 +115,15 @@ void master_reloaded(struct master *m, const char *problem);
 struct crew *crew_start(struct master *m, struct conf *conf,
     struct sockets *sockets);
 bool crew_is_ready(const struct crew *c);
+/* Nobody comes in any more / nobody is left. */
+bool crew_is_closed(const struct crew *c);
 bool crew_is_gone(const struct crew *c);
-/* Let go of its sockets, let its sessions end, and then its workers. */
+/* Let clients in. */
+void crew_serve(struct crew *c);
+/* Let go of its sockets, let its sessions end by themselves, and then its
+   workers: another crew serves. */
+void crew_retire(struct crew *c);
+/* The same, but sessions hear 421, and drain-timeout ends them. */
 void crew_drain(struct crew *c);
 /* Not any longer. */
 void crew_kill(struct crew *c);

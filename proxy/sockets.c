@@ -41,7 +41,7 @@ struct row {
 };
 
 struct sockets {
-	struct row	*rows;		/* as conf->listeners, or as inherited */
+	struct row	*rows;		/* as conf->listeners, or as given */
 	size_t		 n;
 };
 
@@ -166,7 +166,7 @@ tcp_socket(const struct netaddr *a, bool shared)
 	return fd;
 }
 
-/* The socket that is bound may listen as well, or is just a question. */
+/* shared: to be one of several; else it is just a question. */
 static int
 tcp_bind(const struct netaddr *a, bool shared, char **why)
 {
@@ -177,8 +177,6 @@ tcp_bind(const struct netaddr *a, bool shared, char **why)
 
 	netaddr_text(a, name);
 	if (fd < 0 || bind(fd, (struct sockaddr *)&ss, len) != 0)
-		return failed(name, fd, why);
-	if (shared && listen(fd, SOMAXCONN) != 0)
 		return failed(name, fd, why);
 	return fd;
 }
@@ -244,7 +242,7 @@ sockets_unix(const char *path, mode_t mode, bool replace, char **why)
 	mask = umask(~mode & 0777);
 	rc = bind(fd, (struct sockaddr *)&un, sizeof(un));
 	umask(mask);
-	if (rc != 0 || listen(fd, SOMAXCONN) != 0)
+	if (rc != 0)
 		return failed(path, fd, why);
 	return fd;
 }
@@ -385,6 +383,24 @@ sockets_open(const struct conf *conf, const struct sockets *have, char **why)
 fail:
 	sockets_free(&s);
 	return NULL;
+}
+
+int
+sockets_listen(const struct sockets *s, char **why)
+{
+	const struct row *r;
+	size_t i, j;
+
+	for (i = 0; i < s->n; i++) {
+		r = &s->rows[i];
+		/* systemd has its own idea of the length of the queue. */
+		if (!is_ours(r))
+			continue;
+		for (j = 0; j < r->n; j++)
+			if (listen(r->fds[j], SOMAXCONN) != 0)
+				return failed(r->name, -1, why);
+	}
+	return 0;
 }
 
 void

@@ -9,6 +9,10 @@
  * spreads the connections and no two workers wake up for one. A unix socket,
  * and one that came from systemd, is a single one that all workers share.
  *
+ * They are bound when a set is made and listen when it is going to be served: a
+ * socket that listens gets its share of the connections, and a crew that does
+ * not get ready must not have any.
+ *
  * A set is never changed. A new one is made from the configuration and from
  * the set we have, with duplicates of the descriptors they share: until the
  * new one works, the old one is still whole.
@@ -37,6 +41,8 @@ struct sockets *sockets_inherit(int *master);
  */
 struct sockets *sockets_open(const struct conf *conf,
     const struct sockets *have, char **why);
+/* Clients may come. 0, or -1 with *why (ours to free). */
+int sockets_listen(const struct sockets *s, char **why);
 /* Closes the descriptors and leaves NULL; NULL is fine. */
 void sockets_free(struct sockets **s);
 
@@ -58,14 +64,15 @@ struct worker_socket *sockets_take(struct sockets *s, size_t slot,
 
 /*
  * For the next process: all descriptors, borrowed, in an array that is ours to
- * free (with room for one more), and their names as in LISTEN_FDNAMES, with colons between, likewise.
+ * free and has room for one more; and their names as in LISTEN_FDNAMES, with
+ * colons between, ours to free too.
  */
 size_t sockets_export(const struct sockets *s, int **fds, char **names);
 /* The name there for the channel to the old master. */
 #define SOCKETS_MASTER	"vratar-master"
 
 /*
- * A listening unix socket. A file left by a process that is gone is replaced;
+ * A unix socket, bound and ready for listen(). A file left by a process that is gone is replaced;
  * one that somebody listens at only if replace is true. Returns the
  * descriptor, or -1 with *why (ours to free).
  */

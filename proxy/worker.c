@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <event2/event.h>
 
@@ -68,7 +69,7 @@ prepare(struct worker *w)
 }
 
 static void
-start(struct worker *w, const struct worker_socket *sockets, size_t n)
+start(struct worker *w)
 {
 	const struct conf *conf = w->conf;
 	size_t i;
@@ -76,12 +77,24 @@ start(struct worker *w, const struct worker_socket *sockets, size_t n)
 	w->pools = xcalloc(conf->nbackends + 1, sizeof(w->pools[0]));
 	for (i = 0; i < conf->nbackends; i++)
 		w->pools[i] = pool_new(w, i);
-	w->listeners = xcalloc(n + 1, sizeof(w->listeners[0]));
-	w->nlisteners = n;
-	for (i = 0; i < n; i++)
-		w->listeners[i] = listener_new(w,
-		    &conf->listeners[sockets[i].listener], sockets[i].fd);
 	channel_say(w->channel, "ready");
+}
+
+/* All the others are ready, too: let clients in. */
+static void
+serve(struct worker *w)
+{
+	const struct worker_socket *s = w->sockets;
+	size_t i;
+
+	if (w->retired || w->listeners != NULL)
+		return;
+	w->nlisteners = w->nsockets;
+	w->nsockets = 0;
+	w->listeners = xcalloc(w->nlisteners + 1, sizeof(w->listeners[0]));
+	for (i = 0; i < w->nlisteners; i++)
+		w->listeners[i] = listener_new(w,
+		    &w->conf->listeners[s[i].listener], s[i].fd);
 }
 
 /* One write to the log for each turn of the loop. */
@@ -109,6 +122,8 @@ stop_listening(struct worker *w)
 	for (i = 0; i < w->nlisteners; i++)
 		listener_free(&w->listeners[i]);
 	w->nlisteners = 0;
+	while (w->nsockets > 0)
+		close(w->sockets[--w->nsockets].fd);
 }
 
 static void
@@ -134,7 +149,8 @@ int
 worker_run(const struct conf *conf, const struct worker_socket *sockets,
     size_t nsockets, int channel)
 {
-	struct worker w = { .magic = WORKER_MAGIC, .conf = conf };
+	struct worker w = { .magic = WORKER_MAGIC, .conf = conf,
+	    .sockets = sockets, .nsockets = nsockets };
 	int rc = 1;
 
 	w.base = make_base();
@@ -142,7 +158,7 @@ worker_run(const struct conf *conf, const struct worker_socket *sockets,
 	timer_init(&w.drain_deadline, on_drain_deadline, &w);
 	w.channel = channel_new(w.base, channel, on_line, on_master_gone, &w);
 	if (prepare(&w) == 0) {
-		start(&w, sockets, nsockets);
+		start(&w);
 		rc = loop(&w);
 	}
 	finish(&w);
@@ -164,7 +180,7 @@ worker_session_ended(struct worker *w)
 	for (i = 0; i < w->nlisteners; i++)
 		listener_resume(w->listeners[i]);
 	/* Our caller is still at work: the loop ends with this turn. */
-	w->done = w->draining && w->nsessions == 0;
+	w->done = w->retired && w->nsessions == 0;
 }
 
 /* A session may end, and so leave the list, in visit(). */
@@ -180,15 +196,36 @@ for_each_session(struct worker *w, void (*visit)(struct session *))
 }
 
 static void
+stop_serving(struct worker *w)
+{
+	if (w->retired)
+		return;
+	w->retired = true;
+	stop_listening(w);
+	channel_say(w->channel, "closed");
+	w->done = w->nsessions == 0;
+}
+
+/* We stop: 421 where it is no lie, and the end at the deadline. */
+static void
 drain(struct worker *w)
 {
-	if (w->draining)
-		return;
+	stop_serving(w);
 	w->draining = true;
-	stop_listening(w);
-	w->done = w->nsessions == 0;
+	w->hurry = true;
 	timer_set(&w->drain_deadline, w->conf->drain_timeout);
 	for_each_session(w, session_drain);
+}
+
+/*
+ * Others serve in our place: sessions end by themselves. Some clients never
+ * say QUIT, so after a while theirs end between two messages.
+ */
+static void
+retire(struct worker *w)
+{
+	stop_serving(w);
+	timer_set(&w->drain_deadline, w->conf->drain_timeout);
 }
 
 static void
@@ -197,8 +234,10 @@ on_drain_deadline(void *arg)
 	struct worker *w;
 
 	OBJ_CAST(w, arg, WORKER_MAGIC);
-	log_warn(0, "drain-timeout sessions=%zu", w->nsessions);
-	for_each_session(w, session_abort);
+	if (w->hurry)
+		log_warn(0, "drain-timeout sessions=%zu", w->nsessions);
+	w->draining = true;
+	for_each_session(w, w->hurry ? session_abort : session_drain);
 }
 
 /* Only our own master writes here: what we do not know is from a newer one. */
@@ -209,7 +248,11 @@ on_line(void *arg, const char *line)
 	uint64_t ms;
 
 	OBJ_CAST(w, arg, WORKER_MAGIC);
-	if (strcmp(line, "drain") == 0) {
+	if (strcmp(line, "serve") == 0) {
+		serve(w);
+	} else if (strcmp(line, "retire") == 0) {
+		retire(w);
+	} else if (strcmp(line, "drain") == 0) {
 		drain(w);
 	} else if (strcmp(line, "reopen") == 0) {
 		log_reopen();

@@ -5,9 +5,11 @@
  * Everything a session shares with its neighbours hangs here. There is one
  * struct worker in a process, handed to whoever needs it.
  *
- * What the master says over the channel, in lines: "drain", "clock MS" (let
- * time pass, for tests), "sessions", "reopen" (the log). We say "ready" once,
- * and "ok" or "ok N" after "clock" and "sessions".
+ * What the master says over the channel, in lines: "serve", "retire", "drain",
+ * "sessions", "clock MS" (let time pass, for tests), "reopen" (the log). We say
+ * "ready" once, when nothing can fail any more; "closed" after "retire" or
+ * "drain", when no new client will come to us; "ok N" or "ok" after "sessions"
+ * and "clock".
  */
 #ifndef PROXY_WORKER_H
 #define PROXY_WORKER_H
@@ -31,15 +33,21 @@ struct worker {
 #define WORKER_MAGIC		 0x30b4e201
 	struct event_base	*base;
 	const struct conf	*conf;
-	struct listener		**listeners;	/* ours; NULL when draining */
+	const struct worker_socket *sockets;	/* borrowed; the fds are ours
+						   until a listener has them */
+	size_t			 nsockets;
+	struct listener		**listeners;	/* ours; while we serve */
 	size_t			 nlisteners;
 	struct pool		**pools;	/* as conf->backends; ours */
 	struct resolver		*resolver;	/* ours */
 	struct session		*sessions;	/* all, linked; theirs */
 	size_t			 nsessions;	/* their number; theirs */
-	bool			 draining;	/* SIGTERM or reload: sessions
-						   end at their next chance */
+	bool			 retired;	/* nobody comes any more */
+	bool			 draining;	/* sessions end at their next
+						   chance, with 421 */
 	bool			 done;		/* the last one has ended */
+	bool			 hurry;		/* and at the deadline whatever
+						   they do */
 	struct timer		 drain_deadline;
 	struct channel		*channel;	/* to the master; ours */
 };
@@ -59,8 +67,8 @@ struct worker_socket {
 int worker_run(const struct conf *conf, const struct worker_socket *sockets,
     size_t nsockets, int channel);
 
-/* A session has left the list: accept again if we had stopped at the limit, and leave
-   the loop if we drain and it was the last. */
+/* A session has left the list: accept again if we had stopped at the limit,
+   and leave the loop if we drain and it was the last. */
 void worker_session_ended(struct worker *w);
 /* No more sessions now. */
 bool worker_is_full(const struct worker *w);

@@ -43,7 +43,7 @@ subtest 'verbs' => sub {
 subtest 'ready' => sub {
 	my $proxy = Proxy->prepare(backend => $mta->address,
 	    set => { workers => 2 },
-	    listen => [{}, { address => '127.0.0.2:0' }, { address => '[::1]:0' }]);
+	    listen => [{}, map { { address => $_ } } '127.0.0.2:0', '[::1]:0']);
 
 	$proxy->run('serve', @{$proxy->{args}});
 	ok($proxy->wait_ready, 'it starts');
@@ -227,6 +227,22 @@ subtest 'log file' => sub {
 	unlike(content("$dir/log.1", qr/ready/), qr/connect client=/,
 	    'and not to the old one');
 	is($proxy->log, '', 'nothing on standard error');
+	is($proxy->stop, 0, 'stops with 0');
+};
+
+subtest 'without standard error' => sub {
+	my $dir = tempdir(CLEANUP => 1);
+	my $proxy = Proxy->prepare(options => ['--listen', '127.0.0.1:0',
+	    '--backend', $mta->address, '--identity', 'none',
+	    '--relay-domains', '*', '--set', "log=file:$dir/log"]);
+
+	$proxy->run_by('exec "$@" <&- 2>&-');
+	$proxy->run('serve', @{$proxy->{args}});
+	ok(content("$dir/log", qr/\bready\b/), 'it starts');
+	for my $pid ($proxy->{pid}, $proxy->workers) {
+		is(readlink "/proc/$pid/fd/$_", '/dev/null',
+		    "nothing else is descriptor $_") for 0, 2;
+	}
 	is($proxy->stop, 0, 'stops with 0');
 };
 

@@ -21,8 +21,9 @@ my $sink   = Run::which('smtp-sink');
 plan skip_all => 'smtp-source and smtp-sink are not installed'
     unless $source && $sink;
 
-# smtp-sink writes all it takes into one file.
-my $dir  = File::Temp->newdir;
+# smtp-sink writes all it takes into one file; in memory, if there is such a
+# place: a slow disk is not what is tested.
+my $dir  = File::Temp->newdir(-w '/dev/shm' ? (DIR => '/dev/shm') : ());
 my $file = "$dir/mail";
 my $port = do {
 	my $s = IO::Socket::IP->new(LocalHost => '127.0.0.1', LocalPort => 0,
@@ -46,7 +47,7 @@ Wait::wait_until(sub {
 }) or BAIL_OUT('smtp-sink does not start');
 
 my $proxy = Proxy->start(backend => "127.0.0.1:$port",
-    set => { workers => 2 }, mta => { 'max-sessions' => 200 });
+    set => { workers => 2 }, mta => { 'max-sessions' => 100 });
 
 # -d keeps the sessions, -N makes each recipient another one.
 sub load
@@ -72,8 +73,7 @@ sub load
 
 load('kept', $messages, '-d');
 load('single', $sessions * 2);
-is(scalar $proxy->log(qr/level=(?:warn|error)/), 1,
-    'nothing to complain about but that we run as root')
-    if $> == 0;
+$proxy->log_unlike(qr/^(?!.* root problem=).*level=(?:warn|error)/,
+    'the daemon has nothing to complain about');
 
 done_testing;

@@ -47,7 +47,7 @@ must_open(const struct conf *c, const struct sockets *have)
 	char *why = NULL;
 	struct sockets *s = sockets_open(c, have, &why);
 
-	if (s == NULL)
+	if (s == NULL || sockets_listen(s, &why) != 0)
 		printf("# %s\n", why);
 	free(why);
 	return s;
@@ -308,6 +308,28 @@ hand_over(struct sockets **s, int extra, const char *as)
 	return 3 + n;
 }
 
+/* A set that is given up has taken nobody away from the one that serves. */
+static void
+test_given_up(void)
+{
+	struct conf c = CONFIGURE(1, "127.0.0.1:0");
+	struct sockets *s = must_open(&c, NULL), *more;
+	char *why = NULL;
+	int fd[20], i;
+	bool each;
+
+	c.workers = 4;
+	more = sockets_open(&c, s, &why);
+	ok(more != NULL, "three more sockets");
+	for (i = 0; i < 20; i++)
+		fd[i] = connect_to(sockets_name(s, 0));
+	sockets_free(&more);
+	c.workers = 1;
+	is_int(serve_all(&c, &s, &each), 20, "all have come to the first");
+	for (i = 0; i < 20; i++)
+		close(fd[i]);
+}
+
 /* Runs last: it puts descriptors where others may be. */
 static void
 test_inherit(void)
@@ -364,6 +386,7 @@ main(void)
 	test_taken();
 	test_wildcard();
 	test_unix();
+	test_given_up();
 	test_inherit();
 	for (i = 0; i < MOST; i++)
 		where_fini(&blocks[i].where);
