@@ -83,6 +83,8 @@ SRCS = \
 	proxy/conf.c \
 	proxy/conn.c \
 	proxy/backend.c \
+	proxy/backend_setup.c \
+	proxy/backend_content.c \
 	proxy/pool.c \
 	proxy/access.c \
 	proxy/session.c \

@@ -111,6 +111,46 @@ bool backend_is_reusable(const struct backend *b);
 /* It has a user, who does nothing with it at the moment. */
 bool backend_is_unused(const struct backend *b);
 
+/* backend.c, for the other two */
+const struct conf *backend_conf(const struct backend *b);
+const struct where *backend_where(const struct backend *b);
+/* The only place where a backend changes its state. */
+void backend_enter(struct backend *b, enum backend_state next);
+const char *backend_state_name(const struct backend *b);
+/* It cannot go on; r as for on_failure(). b may be dead afterwards. */
+void backend_fail(struct backend *b, enum backend_failure f,
+    const struct reply *r, const char *why);
+/* During set-up: this address will not do. */
+void backend_try_next_address(struct backend *b, const char *why);
+/* A probe knows what it wanted to know, or will not. */
+void backend_end_probe(struct backend *b);
+/* It is of no more use, but its user still has it. */
+void backend_die(struct backend *b);
+/* The same, and the user is told. He may give it back in the call. */
+void backend_give_up(struct backend *b, enum backend_failure f,
+    const struct reply *r, const char *why);
+extern const struct conn_owner backend_conn_owner;
+
+/* backend_setup.c: what follows each reply, by state */
+typedef void backend_setup_fn(struct backend *b);
+backend_setup_fn backend_on_greeting, backend_on_ehlo, backend_on_helo,
+    backend_on_starttls, backend_on_xclient;
+/* Try address after address until a socket is connecting. */
+void backend_connect(struct backend *b);
+void backend_on_tls(void *arg);
+/* It does not want us, or the client once it knows him. */
+void backend_refused(struct backend *b);
+/* Wait for the next thing, but never past the time of this address. */
+void backend_setup_deadline(struct backend *b, uint64_t ms);
+/* How this backend is told who the client is, auto being decided. */
+enum conf_identity backend_tells(const struct backend *b);
+bool backend_takes_xclient(const struct backend *b);
+void backend_free_identity(struct backend *b);
+
+/* backend_content.c */
+void backend_on_drained(void *arg);
+void backend_on_content_reply(struct backend *b);
+
 /* pool.c, for the backends */
 void pool_learned(struct pool *p, const struct ext_set *ext);
 void pool_probe_ended(struct pool *p);

@@ -214,7 +214,7 @@ idle_count(const struct pool *p)
 void
 pool_backend_clean(struct pool *p, struct backend *b)
 {
-	if (p->w->draining || idle_count(p) >= IDLE_MAX ||
+	if (p->w->retired || idle_count(p) >= IDLE_MAX ||
 	    !TAILQ_EMPTY(&p->queued)) {
 		backend_close(b);
 		return;

@@ -1,7 +1,8 @@
 #!/usr/bin/perl
-# SIGTERM and SIGHUP while a session is anywhere: what has begun of a message is
-# completed and answered, then 421 4.3.2; who stands idle is told at once;
-# nothing is lost, and drain-timeout is the end of it.
+# SIGTERM while a session is anywhere: what has begun of a message is completed
+# and answered, then 421 4.3.2; who stands idle is told at once; nothing is lost,
+# and drain-timeout is the end of it. SIGHUP: the same, but only from
+# drain-timeout on, and it is the end of nobody.
 use strict;
 use warnings;
 use lib 't/lib';
@@ -123,6 +124,8 @@ for my $name (sort keys %place) {
 
 		$proxy->signal('HUP');
 		$proxy->log_like(qr/\breloaded\b/, 'it reloads');
+		$c->expect_nothing('and nobody is told') unless $place{$name}{half};
+		$proxy->clock(31_000);
 		finish($name, $mta, $c);
 		$proxy->log_like(qr/worker-done pid=$old\b/,
 		    'the old worker ends');

@@ -614,7 +614,7 @@ test_idle(void)
 	mta_drop();
 	get(&u);
 	is_str(told(&u), "ready", "an idle one that was lost is not used");
-	w.draining = true;
+	w.draining = w.retired = true;
 	heard();
 	put(&u);
 	is_str(heard(), "QUIT\ngone\n",

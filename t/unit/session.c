@@ -563,7 +563,7 @@ test_drain(void)
 	codes(&c);
 	client_say(&d, HI_ MAIL RCPT "DATA|");
 	codes(&d);
-	w.draining = true;
+	w.draining = w.retired = true;
 	for (struct session *s = w.sessions; s != NULL; s = session_next(s))
 		session_drain(s);
 	turn();
