@@ -47,7 +47,8 @@ struct conn_owner {
 	 * CONN_EOF: nothing more will come, but the peer may still read.
 	 * CONN_ERROR: it is over, perhaps after a CONN_EOF; nothing will be
 	 * written any more. CONN_TIMEOUT changes nothing. The conn is still
-	 * there; conn_free() calls nothing.
+	 * there; conn_free() calls nothing. detail is good until the call
+	 * returns, whatever becomes of the conn.
 	 */
 	void	(*on_end)(void *arg, enum conn_end why, const char *detail);
 };
