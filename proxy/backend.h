@@ -111,8 +111,8 @@ struct backend *backend_get(struct pool *p, uint64_t id,
 /*
  * Give it back, and leave NULL; NULL is fine. It goes to another client, after
  * a RSET if a transaction is open, when that is safe: every reply has come, no
- * login, not even half of one, an identity that can be changed. Otherwise it is closed, and content
- * that was under way is never followed by its end.
+ * login, not even half of one, an identity that can be changed. Otherwise it is
+ * closed, and content that was under way is never followed by its end.
  */
 void backend_put(struct backend **b);
 

@@ -370,7 +370,7 @@ conn_skip(struct conn *c, size_t n)
 	while (n > 0) {
 		got = recv(c->fd, room, n < sizeof(room) ? n : sizeof(room), 0);
 		if (got <= 0)
-			break;		/* was peeked, so this is no normal end */
+			break;		/* was peeked: this is no normal end */
 		n -= (size_t)got;
 	}
 	c->peeking = false;
