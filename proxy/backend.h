@@ -41,9 +41,8 @@ struct pool *pool_new(struct worker *w, size_t backend_index);
 void pool_free(struct pool **p);
 
 /*
- * What the backend can do, or NULL while nobody knows: it has never answered,
- * or did not answer when it was last tried. Asking for it when it is not
- * known starts a probe, if none was tried within the last second.
+ * What the backend can do, as last seen, or NULL while it has never answered.
+ * Asking for it then starts a probe, if none was tried within the last second.
  */
 const struct ext_set *pool_extensions(struct pool *p);
 /*
@@ -111,8 +110,8 @@ struct backend *backend_get(struct pool *p, uint64_t id,
 /*
  * Give it back, and leave NULL; NULL is fine. It goes to another client, after
  * a RSET if a transaction is open, when that is safe: every reply has come, no
- * login, not even half of one, an identity that can be changed. Otherwise it is closed, and content
- * that was under way is never followed by its end.
+ * login, not even half of one, an identity that can be changed. Otherwise it is
+ * closed, and content that was under way is never followed by its end.
  */
 void backend_put(struct backend **b);
 

@@ -14,7 +14,7 @@
 #include "proxy/worker.h"
 
 enum backend_state {
-	B_QUEUED,		/* max-sessions are open; wait for one of them */
+	B_QUEUED,		/* max-sessions are open; wait for one */
 	B_CONNECTING,
 	B_GREETING,		/* connected; the banner is to come */
 	B_EHLO, B_HELO,		/* said; the reply is to come */
@@ -67,7 +67,7 @@ struct backend {
 	bool			 connected; /* known to be, after a while */
 	bool			 reused; /* warm, and silent since then */
 	bool			 ahead;	/* it replies to what we did not say */
-	bool			 in_auth; /* it expects a line of a SASL exchange */
+	bool			 in_auth; /* its last word was 334 */
 	bool			 in_transaction; /* MAIL went, no end yet */
 	int			 greetings; /* that XCLIENT still owes us */
 	struct ext_set		 ext;	/* as the last EHLO has it */

@@ -131,16 +131,20 @@ fail(struct conn *c, const char *detail)
 	event_active(&c->readable, EV_READ, 0);
 }
 
-/* Tell the owner. The conn may be gone afterwards. */
+/* Tell the owner. The conn may be gone afterwards, and before he has read why:
+   that is a copy. */
 static void
 end(struct conn *c, enum conn_end why, const char *detail)
 {
+	char text[sizeof(c->detail)];
+
+	snprintf(text, sizeof(text), "%s", detail);
 	event_del(&c->readable);
 	if (why == CONN_EOF)
 		c->eof = true;
 	else
 		c->failed = true;
-	c->owner->on_end(c->arg, why, detail);
+	c->owner->on_end(c->arg, why, text);
 }
 
 static void
@@ -366,7 +370,7 @@ conn_skip(struct conn *c, size_t n)
 	while (n > 0) {
 		got = recv(c->fd, room, n < sizeof(room) ? n : sizeof(room), 0);
 		if (got <= 0)
-			break;		/* was peeked, so this is no normal end */
+			break;		/* was peeked: this is no normal end */
 		n -= (size_t)got;
 	}
 	c->peeking = false;

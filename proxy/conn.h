@@ -47,7 +47,8 @@ struct conn_owner {
 	 * CONN_EOF: nothing more will come, but the peer may still read.
 	 * CONN_ERROR: it is over, perhaps after a CONN_EOF; nothing will be
 	 * written any more. CONN_TIMEOUT changes nothing. The conn is still
-	 * there; conn_free() calls nothing.
+	 * there; conn_free() calls nothing. detail is good until the call
+	 * returns, whatever becomes of the conn.
 	 */
 	void	(*on_end)(void *arg, enum conn_end why, const char *detail);
 };
@@ -75,7 +76,8 @@ void conn_skip(struct conn *c, size_t n);
 
 /*
  * Write what is in the output, as far as the peer takes it now. The rest goes
- * when it can; on_drained is called then. An error is reported by on_end, later.
+ * when it can; on_drained is called then. An error is reported by on_end,
+ * later.
  */
 void conn_flush(struct conn *c);
 /* More than the high-water mark waits for the peer: stop producing. */
@@ -83,7 +85,8 @@ bool conn_is_full(const struct conn *c);
 /* Nothing waits to be written. */
 bool conn_is_drained(const struct conn *c);
 
-/* Back-pressure: do not read from the socket. Both may be called at any time. */
+/* Back-pressure: do not read from the socket. Both may be called at any
+   time. */
 void conn_pause(struct conn *c);
 void conn_resume(struct conn *c);
 

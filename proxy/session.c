@@ -34,7 +34,7 @@
 #define INPUT_MAX	65536	/* octets kept while a command is busy */
 #define LINGER_MS	2000	/* for the client to read the last reply */
 #define AUTH_LINE_LIMIT	12290	/* RFC 4954 section 4.5, and CR LF */
-#define LINE_LIMIT	32768	/* whatever command-line-limit says */
+#define LINE_LIMIT	INPUT_MAX /* whatever command-line-limit says */
 #define SLOTS_MAX	256	/* replies that wait; then commands do, too */
 
 static const struct {
@@ -689,23 +689,43 @@ run_foreign(struct session *s)
 }
 
 /*
+ * The octets at the front of the input, a whole line if there is one. They are
+ * brought together only when the line does not end in the first chain: doing so
+ * for each line of a long input would copy all of it each time.
+ */
+static const char *
+front(struct evbuffer *in, size_t *have)
+{
+	struct evbuffer_iovec v;
+
+	*have = evbuffer_get_length(in);
+	if (*have > LINE_LIMIT)
+		*have = LINE_LIMIT;
+	if (*have == 0)
+		return NULL;
+	evbuffer_peek(in, -1, NULL, &v, 1);
+	if (v.iov_len < *have &&
+	    memchr(v.iov_base, '\n', v.iov_len) == NULL)
+		return (const char *)evbuffer_pullup(in, (ssize_t)*have);
+	if (v.iov_len < *have)
+		*have = v.iov_len;
+	return v.iov_base;
+}
+
+/*
  * Run the next line of the input, if there is one and it is its turn. What
  * happens is the same in whatever pieces the line comes.
  */
 static bool
 run_next(struct session *s)
 {
-	struct evbuffer *in = conn_input(s->client);
-	size_t have = evbuffer_get_length(in), limit, used;
 	enum line_status status;
+	size_t have, limit, used;
 	struct slice line;
-	const char *p;
+	const char *p = front(conn_input(s->client), &have);
 
-	if (have > LINE_LIMIT)
-		have = LINE_LIMIT;
-	if (have == 0)
+	if (p == NULL)
 		return false;
-	p = (const char *)evbuffer_pullup(in, (ssize_t)have);
 	if (is_foreign(s, *p))
 		return run_foreign(s);
 	limit = s->skipped > 0 ? 2 : limit_for(s, p, have);

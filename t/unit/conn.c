@@ -82,9 +82,9 @@ on_end(void *arg, enum conn_end why, const char *detail)
 	e->eofs += why == CONN_EOF;
 	e->errors += why == CONN_ERROR;
 	e->timeouts += why == CONN_TIMEOUT;
-	snprintf(e->detail, sizeof(e->detail), "%s", detail);
 	if (e->frees)
 		conn_free(&e->c);
+	snprintf(e->detail, sizeof(e->detail), "%s", detail);
 }
 
 static const struct conn_owner owner = { on_input, on_drained, on_tls,
@@ -293,6 +293,7 @@ test_ends(void)
 	say(&e, "x");
 	turn();
 	ok(e.c == NULL, "on_end() may free it");
+	is_str(e.detail, "Broken pipe", "and ask why afterwards");
 
 	fd = pair(&e);
 	e.frees = true;
@@ -330,24 +331,24 @@ test_deadline(void)
 	struct end e;
 	int fd = pair(&e);
 
-	conn_deadline(e.c, 1000);
-	clock_advance(999);
+	conn_deadline(e.c, 60000);
+	clock_advance(50000);
 	is_int(e.timeouts, 0, "before the deadline");
-	conn_deadline(e.c, 1000);
-	clock_advance(999);
+	conn_deadline(e.c, 60000);
+	clock_advance(50000);
 	is_int(e.timeouts, 0, "moved");
-	clock_advance(1);
+	clock_advance(10000);
 	is_int(e.timeouts, 1, "passed");
 	put(fd, "x");
 	turn();
 	is_int(e.inputs, 1, "a deadline changes nothing");
-	conn_deadline(e.c, 1000);
+	conn_deadline(e.c, 60000);
 	conn_deadline(e.c, 0);
-	clock_advance(2000);
+	clock_advance(120000);
 	is_int(e.timeouts, 1, "none");
-	conn_deadline(e.c, 1000);
+	conn_deadline(e.c, 60000);
 	e.frees = true;
-	clock_advance(1000);
+	clock_advance(60000);
 	ok(e.c == NULL, "on_end() may free it");
 	close(fd);
 }

@@ -487,6 +487,14 @@ test_lines(void)
 			is_str(codes(&c), cases[i].want, cases[i].name);
 			client_close(&c);
 		}
+	conf.command_line_limit = 65536;
+	begin(&c);
+	memset(line, 'x', 65536);
+	memcpy(line, "NOOP ", 5);
+	strcpy(line + 65534, "\r\nNOOP\r\n");
+	client_write(&c, line, 65542);
+	is_str(codes(&c), "250 250", "command-line-limit = 64K");
+	client_close(&c);
 	conf.line_endings = LINES_NORMALIZE;
 	begin(&c);
 	client_write(&c, "NOOP\nNOOP\r\n", 11);
