@@ -110,6 +110,24 @@ subtest 'the next message behind the dot' => sub {
 	    ["first\r\n", "second\r\n"], 'both are whole');
 };
 
+# The client has to wait for the 354: what it sends before is not content, and
+# must not become commands either.
+subtest 'content before the 354' => sub {
+	my $mta   = Backend->start;
+	my $proxy = Proxy->start(backend => $mta->address);
+
+	for my $early ("x\r\n.\r\n", "NOOP\r\n", "\r\n", '.') {
+		my $c = $proxy->client;
+		$c->hello;
+		$c->octets("MAIL FROM:<a\@example.org>\r\n" .
+		    "RCPT TO:<b\@example.com>\r\nDATA\r\n$early");
+		$c->expect(qr/^250 /) for 1 .. 2;
+		$c->expect(qr/^554 5\.5\.0/, 'refused');
+		is($c->expect_close('and closed'), '', 'with one reply');
+	}
+	is(scalar $mta->messages, 0, 'nothing was sent');
+};
+
 subtest 'everything by BDAT in one write' => sub {
 	my $mta   = Backend->start;
 	my $proxy = Proxy->start(backend => $mta->address);

@@ -200,6 +200,16 @@ subtest 'too big' => sub {
 	$c->send('RSET', 'NOOP');
 	$c->expect(qr/^250 /, $_) for qw(RSET NOOP);
 	is(scalar $small->messages, 0, 'nothing was sent');
+	for my $size (1000, 1001) {
+		for my $how ('DATA', 'BDAT') {
+			my $content = '.' . 'x' x ($size - 3) . "\r\n";
+			$c->envelope('a@example.org', 'b@example.com');
+			$how eq 'DATA' ? $c->message($content) :
+			    $c->bdat($content, 1);
+			$c->expect($size == 1000 ? qr/^250 / :
+			    qr/^552 5\.3\.4/, "$size octets by $how");
+		}
+	}
 	$c->deliver('a@example.org', 'b@example.com');
 
 	$c->send('RSET');

@@ -5,13 +5,16 @@ use warnings;
 use lib 't/lib';
 use Test::More;
 use Backend;
+use Dns;
 use Proxy;
 
 my $mta   = Backend->start(xclient => 'NAME ADDR PORT PROTO HELO LOGIN');
+my $dns   = Dns->start;
 my $proxy = Proxy->start(backend => $mta->address,
     listen => { 'accept-xclient-from' => ['127.0.0.8/32'] },
     mta => { identity => 'xclient' },
-    set => { 'relay-domains' => ['example.com'], 'dns-timeout' => '500ms' });
+    set => { 'relay-domains' => ['example.com'],
+    'dns-servers' => [$dns->server] });
 
 sub trusted { return $proxy->client(from => '127.0.0.8'); }
 

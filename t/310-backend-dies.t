@@ -87,6 +87,29 @@ subtest 'between messages of a session' => sub {
 	is(scalar $mta->messages, 3, 'the client does not notice');
 };
 
+# A backend may end a session that has done its work at any time, also when the
+# next command is on its way: nothing was done, so all of it is said again.
+subtest 'at the first command of the next message' => sub {
+	for my $how ('close', 'reset') {
+		my $mta = Backend->start(MAIL => sub {
+			return $_[0]{used}++ ? { $how => 1 } :
+			    '250 2.1.0 sender ok';
+		});
+		my $proxy = Proxy->start(backend => $mta->address);
+		my $c     = $proxy->client;
+
+		$c->hello;
+		$c->deliver('a@example.org', 'b@example.com') for 1 .. 2;
+		$c->quit;
+		$c = $proxy->client;
+		$c->hello;
+		$c->deliver('a@example.org', 'b@example.com');
+		is(scalar $mta->messages, 3, "$how: nobody notices");
+		is(scalar(grep { !$_->{rcpts} || @{$_->{rcpts}} != 1 }
+		    $mta->messages), 0, 'each recipient once');
+	}
+};
+
 subtest 'not there at all' => sub {
 	my $proxy = Proxy->start(backend => Backend->nobody);
 	my $c     = $proxy->client;
