@@ -594,7 +594,7 @@ test_drain(void)
 		session_abort(s);
 	turn();
 	is_str(codes(&c), "closed", "abort: at once");
-	is_str(strstr(heard(), "RSET") ? "RSET" : "", "RSET",
+	is_str(strstr(heard(), "QUIT") ? "QUIT" : "", "QUIT",
 	    "and the backend hears it");
 	client_close(&c);
 	engine_stop();
