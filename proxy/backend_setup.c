@@ -166,8 +166,8 @@ connect_unix(const char *path)
 	return fd;
 }
 
-/* Run a command with SMTP on its stdin and stdout; the worker's SIGCHLD is
-   ignored, so nobody has to wait for it. */
+/* Run a command with SMTP on its stdin and stdout. The worker has no zombies
+   (SA_NOCLDWAIT), so nobody has to wait for it. */
 static int
 connect_exec(const char *command)
 {

@@ -52,6 +52,9 @@ ignore_signals(void)
 	sigemptyset(&sa.sa_mask);
 	for (i = 0; i < sizeof(ignored) / sizeof(ignored[0]); i++)
 		sigaction(ignored[i], &sa, NULL);
+	/* Nobody waits for those programs: their end is that of the session. */
+	sa.sa_flags |= SA_NOCLDWAIT;
+	sigaction(SIGCHLD, &sa, NULL);
 }
 
 static void
