@@ -206,17 +206,14 @@ backend_give_up(struct backend *b, enum backend_failure f, const struct reply *r
     const char *why)
 {
 	const struct backend_user *user = b->user;
-	char text[128];
 
 	if (b->probe) {
 		backend_end_probe(b);
 		return;
 	}
-	/* It may be text of the conn. */
-	snprintf(text, sizeof(text), "%s", why);
 	backend_die(b);
 	if (user != NULL)
-		user->on_failure(b->arg, f, r, text);
+		user->on_failure(b->arg, f, r, why);
 	else
 		timer_set(&b->kick, 0);
 }

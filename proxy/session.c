@@ -35,6 +35,7 @@
 #define LINGER_MS	2000	/* for the client to read the last reply */
 #define AUTH_LINE_LIMIT	12290	/* RFC 4954 section 4.5, and CR LF */
 #define LINE_LIMIT	INPUT_MAX /* whatever command-line-limit says */
+#define GROUP_MS	50	/* for the rest of a group's replies */
 #define SLOTS_MAX	256	/* replies that wait; then commands do, too */
 
 static const struct {
@@ -392,6 +393,21 @@ send_filled(struct session *s)
 	}
 }
 
+/*
+ * Let the replies go: those of a group together, in one write, if the rest of
+ * them comes soon. A backend that takes its time for each recipient must not
+ * keep the client from the replies there are.
+ */
+static void
+flush(struct session *s)
+{
+	if (STAILQ_EMPTY(&s->slots) || conn_is_full(s->client)) {
+		timer_stop(&s->flush);
+		conn_flush(s->client);
+	} else if (!conn_is_drained(s->client) && !timer_is_set(&s->flush))
+		timer_set(&s->flush, GROUP_MS);
+}
+
 static void
 on_flush(void *arg)
 {
@@ -434,16 +450,9 @@ slot_fill(struct session *s, struct slot *slot, const struct reply *r)
 {
 	assert(!slot->filled);
 	fill(s, slot, r, !s->esmtp);
-	if (!STAILQ_EMPTY(&s->slots)) {
-		/* It leaves together with what else comes of the group in this
-		   turn of the loop, but not with what does not: a backend that
-		   takes its time for each recipient must not keep the client
-		   from the replies there are. */
-		if (!timer_is_set(&s->flush))
-			timer_set(&s->flush, 0);
-		return;
-	}
-	if (s->busy == BUSY_REPLIES)
+	if (!STAILQ_EMPTY(&s->slots))
+		flush(s);
+	else if (s->busy == BUSY_REPLIES)
 		session_resume(s);
 	else {
 		expect_command(s);
@@ -843,8 +852,7 @@ session_pump(struct session *s)
 			break;
 		session_forward(s);
 		full = conn_is_full(s->client);
-		timer_stop(&s->flush);
-		conn_flush(s->client);
+		flush(s);
 		/* Room at once: nobody else would tell us. */
 		if (full && !conn_is_full(s->client))
 			s->pump_again = true;
