@@ -121,6 +121,9 @@ on_name(void *arg, enum resolve_result result, const char *name,
 	was_asked = s->name_query != NULL;
 	s->name_query = NULL;
 	s->name_state = result == RESOLVE_TEMPFAIL ? NAME_FAILED : NAME_DONE;
+	/* Of an earlier answer: XCLIENT has us ask again. */
+	free(s->client_name);
+	free(s->reverse_name);
 	s->client_name = name != NULL ? xstrdup(name) : NULL;
 	s->reverse_name = reverse != NULL ? xstrdup(reverse) : NULL;
 	if (was_asked) {
