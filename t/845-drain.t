@@ -1,8 +1,8 @@
 #!/usr/bin/perl
 # SIGTERM while a session is anywhere: what has begun of a message is completed
 # and answered, then 421 4.3.2; who stands idle is told at once; nothing is lost,
-# and drain-timeout is the end of it. SIGHUP: the same, but only from
-# drain-timeout on, and it is the end of nobody.
+# and drain-timeout is the end of it. SIGHUP does the same to old sessions, but
+# only after drain-timeout; until then they do not notice.
 use strict;
 use warnings;
 use lib 't/lib';
@@ -124,7 +124,11 @@ for my $name (sort keys %place) {
 
 		$proxy->signal('HUP');
 		$proxy->log_like(qr/\breloaded\b/, 'it reloads');
-		$c->expect_nothing('and nobody is told') unless $place{$name}{half};
+		my $d = $proxy->client;
+		$d->hello;
+		$d->quit;
+		$c->expect_nothing("$name: nobody is told")
+		    if $name !~ /group/;
 		$proxy->clock(31_000);
 		finish($name, $mta, $c);
 		$proxy->log_like(qr/worker-done pid=$old\b/,
@@ -137,6 +141,21 @@ for my $name (sort keys %place) {
 		is(scalar $mta->messages, 1, 'the new one works');
 	};
 }
+
+subtest 'SIGHUP: until then' => sub {
+	my ($mta, $proxy, $c) = at('after 354');
+	my ($old) = $proxy->workers;
+
+	$proxy->signal('HUP');
+	$proxy->log_like(qr/\breloaded\b/, 'it reloads');
+	$c->octets("$content.\r\n");
+	$c->expect(qr/^250 2\.0\.0 queued/, 'completed');
+	$c->deliver('a@example.org', 'c@example.com', $content) for 1 .. 3;
+	is(scalar $mta->messages, 4, 'and more messages');
+	$c->quit;
+	$proxy->log_like(qr/worker-done pid=$old\b/,
+	    'the old worker ends with it');
+};
 
 # A handshake under way: nothing was said yet that could be answered.
 subtest 'in a handshake' => sub {
