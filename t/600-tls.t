@@ -161,8 +161,8 @@ subtest 'versions' => sub {
 };
 
 # A client of TLS 1.3 gets its tickets behind the handshake, so they are there
-# when the reply to EHLO is. They are kept as long as the context, and as long as
-# the session that got them is not closed.
+# when the reply to EHLO is. They are kept as long as the context, and as
+# long as the session that got them is not closed.
 my @open;
 
 sub session

@@ -1,8 +1,8 @@
 #!/usr/bin/perl
 # SIGTERM while a session is anywhere: what has begun of a message is completed
-# and answered, then 421 4.3.2; who stands idle is told at once; nothing is lost,
-# and drain-timeout is the end of it. SIGHUP does the same to old sessions, but
-# only after drain-timeout; until then they do not notice.
+# and answered, then 421 4.3.2; who stands idle is told at once; nothing is
+# lost, and drain-timeout is the end of it. SIGHUP does the same to old
+# sessions, but only after drain-timeout; until then they do not notice.
 use strict;
 use warnings;
 use lib 't/lib';
