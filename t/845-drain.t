@@ -113,10 +113,13 @@ for my $name (sort keys %place) {
 
 		$proxy->signal('TERM');
 		$proxy->log_like(qr/\bstopping\b/, 'it stops');
+		# That is the master; the worker knows when nobody listens.
+		ok(Wait::poll(sub {
+			return !eval { Client->connect(port => $port) };
+		}), 'nobody listens');
 		finish($name, $mta, $c);
 		ok($proxy->wait_end, 'and ends');
 		is($proxy->{status}, 0, 'with 0');
-		ok(!eval { Client->connect(port => $port) }, 'nobody listens');
 	};
 	subtest "SIGHUP: $name" => sub {
 		my ($mta, $proxy, $c) = at($name);
