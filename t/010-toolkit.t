@@ -65,7 +65,8 @@ subtest 'only CR LF "." CR LF ends data' => sub {
 subtest 'rules' => sub {
 	my $mta = Backend->start(
 	    'RCPT TO:<nobody@' => '550 5.1.1 no such user',
-	    'RCPT TO:<slow@' => { hold => 'slow', reply => '250 2.1.5 at last' },
+	    'RCPT TO:<slow@' => { hold => 'slow',
+		reply => '250 2.1.5 at last' },
 	    'NOOP' => ['250 first', "250 second\nline"],
 	    'VRFY' => { raw => "2x" , then => 'close' });
 	my $c = backend_client($mta);

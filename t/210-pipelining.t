@@ -155,8 +155,8 @@ subtest 'a backend without PIPELINING' => sub {
 
 	ok(exists $c->hello->{PIPELINING}, 'we offer it all the same');
 	$mta->forget;
-	$c->send('MAIL FROM:<a@example.org>', map { "RCPT TO:<u$_\@example.com>" }
-	    1 .. 5);
+	$c->send('MAIL FROM:<a@example.org>',
+	    map { "RCPT TO:<u$_\@example.com>" } 1 .. 5);
 	$c->expect(qr/^250 /) for 1 .. 6;
 	my @heard = grep { $_->{line} =~ /^(?:MAIL|RCPT)/ }
 	    $mta->events('command');

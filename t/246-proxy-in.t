@@ -16,7 +16,8 @@ my $dns   = Dns->start;
 my $proxy = Proxy->start(backend => $mta->address, tls => Cert->shared,
     listen => [{ 'accept-proxy-from' => ['127.0.0.9'] },
     { 'accept-proxy-from' => ['127.0.0.9'], tls => 'implicit' }],
-    mta => { identity => 'xclient' }, set => { 'dns-servers' => [$dns->server] });
+    mta => { identity => 'xclient' },
+    set => { 'dns-servers' => [$dns->server] });
 
 my $v1 = "PROXY TCP4 192.0.2.7 198.51.100.1 4711 25\r\n";
 my $signature = "\r\n\r\n\0\r\nQUIT\n";

@@ -56,7 +56,8 @@ subtest 'XCLIENT: the real client is in its log and headers' => sub {
 	$postfix->log_like(qr/status=sent \(delivered to maildir/,
 	    'delivered');
 	like($postfix->wait_mail('alice', qr/Subject: real/) // '',
-	    qr/^Received: from helo\.example \(real\.example \[10\.6\.7\.8\]\)/m,
+	    qr/^Received:\ from\ helo\.example\ \(
+		real\.example\ \[10\.6\.7\.8\]\)/mx,
 	    'Received');
 	$c->quit;
 
@@ -75,15 +76,18 @@ subtest 'its own words' => sub {
 	$c->send('MAIL FROM:<a@example.org>');
 	$c->expect(qr/^250 /);
 	$c->send('RCPT TO:<nobody@example.com>');
-	$c->expect(qr/^550 5\.1\.1 <nobody\@example\.com>: Recipient address rejected: User unknown in virtual mailbox table$/,
+	$c->expect(qr/^550\ 5\.1\.1\ <nobody\@example\.com>:\ Recipient\ address
+	    \ rejected:\ User\ unknown\ in\ virtual\ mailbox\ table$/x,
 	    'an unknown user');
 	$c->send('RCPT TO:<x@example.net>');
-	$c->expect(qr/^[45]54 [45]\.7\.1 <x\@example\.net>: Relay access denied$/,
+	$c->expect(qr/^[45]54\ [45]\.7\.1\ <x\@example\.net>:
+	    \ Relay\ access\ denied$/x,
 	    'another domain');
 	$c->send('RCPT TO:<alice@example.com>');
 	$c->expect(qr/^250 2\.1\.5 Ok$/);
 	$c->message("Subject: words\r\n\r\nx\r\n");
-	$c->expect(qr/^250 2\.0\.0 Ok: (?:\d+ bytes )?queued as \w+$/, 'its queue id');
+	$c->expect(qr/^250 2\.0\.0 Ok: (?:\d+ bytes )?queued as \w+$/,
+	    'its queue id');
 	$proxy->log_like(qr/queue-id=\w+/, 'which is in our log');
 	$c->send('MAIL FROM:<a@example.org> SIZE=2000001');
 	$c->expect(qr/^552 5\.3\.4/, 'too big by SIZE');
@@ -175,7 +179,8 @@ subtest 'AUTH' => sub {
 		$c->expect(qr/^250 /) for 1 .. 2;
 		$c->message("Subject: x\r\n\r\nx\r\n");
 		$c->expect(qr/^250 /, 'may relay');
-		$postfix->log_like(qr/\[127\.0\.0\.67\], sasl_method=$mech, sasl_username=alice/,
+		$postfix->log_like(qr/\[127\.0\.0\.67\],
+		    \ sasl_method=$mech,\ sasl_username=alice/x,
 		    'Postfix knows who');
 	}
 	$c = tls_client();

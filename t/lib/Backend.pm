@@ -1,7 +1,7 @@
 # Backend - a scripted next MTA in a process of its own, which reports all it
 # hears.
 #
-#	my $mta = Backend->start('RCPT TO:<nobody@' => '550 5.1.1 no such user');
+#	my $mta = Backend->start('RCPT TO:<nobody@' => '550 5.1.1 no user');
 #	... $mta->address ...
 #	is_deeply($mta->last->{rcpts}, ['<b@example.com>'], 'one recipient');
 #
@@ -423,7 +423,7 @@ sub accept
 		$fh->blocking(0);
 		my $c = {
 			id => ++$self->{ids}, fh => $fh, in => '', out => '',
-			queue => [], reads => 0, state => 'command', self => $self,
+			queue => [], reads => 0, state => 'command',
 		};
 		$self->{conns}{$c->{id}} = $c;
 		forget_transaction($c);

@@ -4,7 +4,7 @@
 #
 #	my $postfix = Postfix->start or plan skip_all => $Postfix::why;
 #	... $postfix->address ...
-#	$postfix->log_like(qr/client=real\.example/, 'the real client is logged');
+#	$postfix->log_like(qr/client=real\.example/, 'the real client');
 package Postfix;
 
 use strict;

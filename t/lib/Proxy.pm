@@ -298,11 +298,13 @@ sub workers
 	return $self->control('workers') =~ /\b(\d+)\b/g;
 }
 
-# Wait until the n-th worker is there, other than the given ones.
+# A signal for the master. (Process 0 would be the test itself and all its
+# helpers.)
 sub signal
 {
 	my ($self, $signal) = @_;
 
+	die 'the daemon has ended' unless $self->{pid};
 	kill $signal, $self->{pid};
 }
 
