@@ -674,6 +674,13 @@ run_too_long(struct session *s, const char *p, size_t used)
 {
 	if (used == 0 || wait_for_replies(s))
 		return false;
+	if (s->state != S_AUTH && s->skipped == 0 && used > 5 &&
+	    strncasecmp(p, "BDAT ", 5) == 0) {
+		/* Its chunk would be taken for commands. */
+		refuse_and_close(s, "501 5.5.4 syntax: BDAT size [LAST]",
+		    CLOSE_BAD_BDAT);
+		return false;
+	}
 	skip_line(s, p[used - 1] == '\n', used);
 	return true;
 }
