@@ -49,7 +49,7 @@ struct txn {
 	bool		 mail_sent;	/* the backend has it in this session */
 	bool		 lost;		/* the backend has gone since */
 	size_t		 nforwarded;	/* rcpts before this are not queued */
-	char		*mail_refusal;	/* "CODE text" for every recipient; ours */
+	char		*mail_refusal;	/* "CODE text" for everybody; ours */
 	bool		 mail_was_answered; /* the client knows of it */
 };
 

@@ -98,6 +98,7 @@ backend_set_authenticated(struct backend *b)
 {
 	b->authenticated = true;
 }
+
 /* Life */
 
 static void
@@ -202,8 +203,8 @@ backend_die(struct backend *b)
 
 /* Tell the user that it is over. He may give b back in the call. */
 void
-backend_give_up(struct backend *b, enum backend_failure f, const struct reply *r,
-    const char *why)
+backend_give_up(struct backend *b, enum backend_failure f,
+    const struct reply *r, const char *why)
 {
 	const struct backend_user *user = b->user;
 
@@ -268,6 +269,7 @@ backend_fail(struct backend *b, enum backend_failure f, const struct reply *r,
 	else
 		backend_give_up(b, f, r, why);
 }
+
 /* Asked when connect-timeout is over: so the usual case needs no EPOLLOUT. */
 static bool
 is_connected(const struct backend *b)
@@ -292,8 +294,8 @@ on_end(void *arg, enum conn_end what, const char *detail)
 		backend_setup_deadline(b, backend_conf(b)->greeting_timeout);
 		return;
 	}
-	backend_fail(b, b->state == B_READY ? BACKEND_LOST : BACKEND_UNREACHABLE, NULL,
-	    detail);
+	backend_fail(b, b->state == B_READY ? BACKEND_LOST :
+	    BACKEND_UNREACHABLE, NULL, detail);
 }
 
 /* The next step of whoever could not take it in the middle of a callback. */
@@ -322,6 +324,7 @@ on_kick(void *arg)
 		assert(!"a kick in this state");
 	}
 }
+
 /* No reply is to come but those that nobody waits for. */
 static bool
 is_silent(const struct backend *b)
@@ -425,8 +428,8 @@ reply_timeout(const struct backend *b)
 {
 	const struct pending *c = STAILQ_FIRST(&b->pending);
 
-	return c != NULL && c->kind == BACKEND_RCPT ? backend_conf(b)->rcpt_timeout
-						    : backend_conf(b)->mail_timeout;
+	return c != NULL && c->kind == BACKEND_RCPT ?
+	    backend_conf(b)->rcpt_timeout : backend_conf(b)->mail_timeout;
 }
 
 void
@@ -485,6 +488,7 @@ on_command_reply(struct backend *b)
 	if (b->state == B_READY)
 		backend_flush(b);	/* what waited for this reply */
 }
+
 /* Replies */
 
 static void

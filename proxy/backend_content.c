@@ -99,7 +99,7 @@ content_sent(struct backend *b)
 	conn_flush(b->conn);
 }
 
-/* Write content as fast as the backend takes it; backend_on_drained() comes back. */
+/* Write content as fast as the backend takes it; on_drained goes on. */
 static void
 feed(struct backend *b)
 {
@@ -117,7 +117,8 @@ feed(struct backend *b)
 			return;
 		}
 		if (n < 0) {
-			backend_fail(b, BACKEND_LOST, NULL, "the spool cannot be read");
+			backend_fail(b, BACKEND_LOST, NULL,
+			    "the spool cannot be read");
 			return;
 		}
 	}

@@ -87,6 +87,7 @@ backend_set_identity(struct backend *b, const struct backend_identity *w)
 	b->who.x.login = copy(w->x.login);
 	b->told = false;
 }
+
 static bool
 more_addresses(const struct backend *b)
 {
@@ -124,6 +125,7 @@ backend_setup_deadline(struct backend *b, uint64_t ms)
 
 	conn_deadline(b->conn, ms < left ? ms : left);
 }
+
 /* Connecting */
 
 static int
@@ -228,7 +230,8 @@ backend_connect(struct backend *b)
 	}
 	if (fd == -1) {
 		b->address = c->naddresses - 1;	/* a name for the log */
-		backend_give_up(b, BACKEND_UNREACHABLE, NULL, "no address answers");
+		backend_give_up(b, BACKEND_UNREACHABLE, NULL,
+		    "no address answers");
 		return;
 	}
 	b->conn = conn_new(b->pool->w->base, fd, &backend_conn_owner, b);
@@ -264,11 +267,12 @@ backend_start(struct backend *b)
 	backend_enter(b, B_CONNECTING);
 	timer_set(&b->kick, 0);
 }
-/* Set-up: one handler for each reply */
+
+/* One handler for each reply */
 
 static void
-say(struct backend *b, enum backend_state next, uint64_t deadline,
-    const char *verb, const char *arg)
+say(struct backend *b, enum backend_state next, const char *verb,
+    const char *arg)
 {
 	struct evbuffer *out = conn_output(b->conn);
 
@@ -279,7 +283,7 @@ say(struct backend *b, enum backend_state next, uint64_t deadline,
 	}
 	evbuffer_add(out, "\r\n", 2);
 	conn_flush(b->conn);
-	backend_setup_deadline(b, deadline);
+	backend_setup_deadline(b, backend_conf(b)->mail_timeout);
 	backend_enter(b, next);
 }
 
@@ -294,8 +298,8 @@ backend_refused(struct backend *b)
 
 	snprintf(why, sizeof(why), "%s: %d %.80s", backend_state_name(b),
 	    b->reply.code, b->reply.text.p);
-	backend_fail(b, b->told ? BACKEND_REFUSED : BACKEND_UNREACHABLE, &b->reply,
-	    why);
+	backend_fail(b, b->told ? BACKEND_REFUSED : BACKEND_UNREACHABLE,
+	    &b->reply, why);
 }
 
 void
@@ -322,11 +326,11 @@ static void
 say_ehlo(struct backend *b)
 {
 	if (backend_is_lmtp(b))
-		say(b, B_EHLO, backend_conf(b)->mail_timeout, "LHLO", ehlo_name(b));
+		say(b, B_EHLO, "LHLO", ehlo_name(b));
 	else if (is_transparent(b) && !b->who.esmtp)
-		say(b, B_HELO, backend_conf(b)->mail_timeout, "HELO", ehlo_name(b));
+		say(b, B_HELO, "HELO", ehlo_name(b));
 	else
-		say(b, B_EHLO, backend_conf(b)->mail_timeout, "EHLO", ehlo_name(b));
+		say(b, B_EHLO, "EHLO", ehlo_name(b));
 }
 
 static bool
@@ -397,7 +401,7 @@ void
 backend_on_ehlo(struct backend *b)
 {
 	if (b->reply.code / 100 == 5 && !backend_is_lmtp(b)) {
-		say(b, B_HELO, backend_conf(b)->mail_timeout, "HELO", ehlo_name(b));
+		say(b, B_HELO, "HELO", ehlo_name(b));
 		return;
 	}
 	if (b->reply.code != 250) {
@@ -407,8 +411,7 @@ backend_on_ehlo(struct backend *b)
 	ext_parse(&b->ext, &b->reply);
 	if (wants_tls(b)) {
 		if (ext_has(&b->ext, EXT_BIT(STARTTLS)))
-			say(b, B_STARTTLS, backend_conf(b)->mail_timeout, "STARTTLS",
-			    NULL);
+			say(b, B_STARTTLS, "STARTTLS", NULL);
 		else
 			backend_fail(b, BACKEND_UNREACHABLE, NULL,
 			    "the backend does not offer STARTTLS");
@@ -439,7 +442,7 @@ void
 backend_on_starttls(struct backend *b)
 {
 	const struct conf_backend *c = b->pool->conf;
-	const char *host = backend_where(b)->host ? backend_where(b)->host : "localhost";
+	const char *host = backend_where(b)->host;
 	SSL *ssl;
 
 	if (b->reply.code != 220) {
@@ -450,9 +453,11 @@ backend_on_starttls(struct backend *b)
 		return;
 	}
 	ssl = SSL_new(c->tls_ctx);
-	if (ssl == NULL || tls_expect(ssl, host, c->tls == TLS_VERIFY) == -1) {
+	if (ssl == NULL || tls_expect(ssl, host ? host : "localhost",
+	    c->tls == TLS_VERIFY) == -1) {
 		SSL_free(ssl);
-		backend_fail(b, BACKEND_UNREACHABLE, NULL, "cannot prepare TLS");
+		backend_fail(b, BACKEND_UNREACHABLE, NULL,
+		    "cannot prepare TLS");
 		return;
 	}
 	backend_enter(b, B_HANDSHAKE);
