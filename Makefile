@@ -74,6 +74,11 @@ SRCS = \
 	rules/table.c \
 	rules/texthash.c \
 	filters/txn.c \
+	filters/header.c \
+	filters/chain.c \
+	filters/chain_slot.c \
+	filters/chain_content.c \
+	filters/chain_record.c \
 	proxy/tls.c \
 	proxy/conf_mistakes.c \
 	proxy/conf_text.c \

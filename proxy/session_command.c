@@ -399,6 +399,7 @@ cmd_rcpt(struct session *s, const struct command *c)
 	struct params params;
 	struct slice path;
 	const char *reply, *why, *by;
+	struct txn_rcpt *r;
 	size_t used;
 
 	if (command_path_arg(c->arg, "TO", s->conf->lenient_paths, &path)) {
@@ -425,8 +426,11 @@ cmd_rcpt(struct session *s, const struct command *c)
 		refuse_rcpt(s, reply, by, &to);
 	else if ((reply = session_route(s, &to)) != NULL)
 		refuse_rcpt(s, reply, "route", &to);
-	else
-		txn_add_rcpt(s->txn, &to, &params)->slot = slot_new(s);
+	else {
+		r = txn_rcpt_new(&to, &params);
+		r->slot = slot_new(s);
+		txn_add_rcpt(s->txn, r);
+	}
 }
 
 /* Content */
