@@ -325,6 +325,7 @@ tell_watcher(const struct chain *c, const struct place *p, enum verdict v,
 static enum step
 merge(struct chain *c, struct place *p, enum verdict v)
 {
+	const char *by = p->rule != NULL ? p->rule : p->conf->name;
 	const char *reply = NULL;
 
 	if (v == V_REJECT || v == V_TEMPFAIL)
@@ -338,11 +339,11 @@ merge(struct chain *c, struct place *p, enum verdict v)
 	if (p->conf->observe)
 		return STEP_NEXT;
 	chain_record(c, p, v);
-	if (v == V_ACCEPT)
+	if (v == V_ACCEPT) {
 		accept_all(c);
-	else
-		chain_decide(c, v, reply,
-		    p->rule != NULL ? p->rule : p->conf->name);
+		chain_set_text(&c->by, by);
+	} else
+		chain_decide(c, v, reply, by);
 	if (v == V_DISCARD)
 		c->message_accepted = true;	/* by us, and thrown away */
 	c->decided_by = p->conf;
@@ -421,7 +422,7 @@ ask(struct chain *c, struct place *p)
 	p->asked_us = clock_us();
 	v = call(c, p);
 	if (p->state == PLACE_ANSWERED) {
-		if (v != V_WAIT)
+		if (v != V_WAIT && p->broken == NULL)
 			p->broken = "an answer by chain_resume() and another";
 		v = p->answer;
 	} else if (v == V_WAIT && p->broken == NULL) {

@@ -43,7 +43,7 @@ struct place {
 		PLACE_ANSWERED		/* chain_resume() was called */
 	}			 state;
 	enum verdict		 answer;	/* when ANSWERED */
-	const char		*broken;	/* the promise it broke; static */
+	const char		*broken;	/* its promise; static */
 	char			*reply;		/* "550 5.7.1 …"; ours */
 	char			*rule;		/* chain_place(); ours */
 	uint64_t		 delay_ms;

@@ -81,7 +81,7 @@ const char *filter_event_name(enum filter_event ev);
  *	V_CONTINUE	the next filter is asked, and then all is well
  *	V_ACCEPT	session		session	message		    recipient
  *			… is accepted; no filter is asked about it any more
- *	V_REJECT	554, closed; 	535	the message is	    the recipient
+ *	V_REJECT	554, closed; 	535	the message is	   the recipient
  *	V_TEMPFAIL	421, closed;	454	refused: 5xx or 4xx is refused
  *			helo: HELO is
  *			refused
@@ -234,7 +234,7 @@ void chain_resume(struct chain_slot *slot, enum verdict v);
 void chain_reply(struct chain_slot *slot, int code, const char *enhanced,
     const char *fmt, ...) __attribute__((format(printf, 4, 5)));
 
-/* Where the verdict was decided ("policy.rules:17"), for the decision record. */
+/* Where it was decided ("policy.rules:17"), for the decision record. */
 void chain_place(struct chain_slot *slot, const char *place);
 
 /*
