@@ -48,9 +48,23 @@ hear(struct chain_slot *slot, enum filter_event ev)
 	return f->say[ev];
 }
 
-static enum verdict on_connect(struct chain_slot *s) { return hear(s, EV_CONNECT); }
-static enum verdict on_helo(struct chain_slot *s) { return hear(s, EV_HELO); }
-static enum verdict on_auth(struct chain_slot *s) { return hear(s, EV_AUTH); }
+static enum verdict
+on_connect(struct chain_slot *s)
+{
+	return hear(s, EV_CONNECT);
+}
+
+static enum verdict
+on_helo(struct chain_slot *s)
+{
+	return hear(s, EV_HELO);
+}
+
+static enum verdict
+on_auth(struct chain_slot *s)
+{
+	return hear(s, EV_AUTH);
+}
 
 static enum verdict
 on_mail(struct chain_slot *s, struct txn *t)

@@ -37,11 +37,13 @@ static const struct {
 	{ "a space first is body", " A: b\r\nC: d\r\n", "# A: b\r\nC: d\r\n" },
 	{ "a colon first is no field", ": b\r\n", "#: b\r\n" },
 	{ "a space in a name is no field", "A b: c\r\n", "#A b: c\r\n" },
-	{ "8 bit in a name is no field", "\xc3\xa4: c\r\n", "#\xc3\xa4: c\r\n" },
+	{ "8 bit in a name is no field", "\xc3\xa4: c\r\n",
+	    "#\xc3\xa4: c\r\n" },
 	{ "a control in a name is no field", "A\001: c\r\n", "#A\001: c\r\n" },
 	{ "mailbox line first", "From x Mon\r\nA: b\r\n\r\nx", "A=b|#x" },
 	{ "escaped mailbox line", ">From x\r\nA: b\r\n\r\nx", "A=b|#x" },
-	{ "mailbox line later is body", "A: b\r\nFrom x\r\n", "A=b|#From x\r\n" },
+	{ "mailbox line later is body", "A: b\r\nFrom x\r\n",
+	    "A=b|#From x\r\n" },
 	{ "From: is a field", "From: x\r\n\r\n", "From=x|#" },
 	{ "8 bit in a value", "A: \xc3\xa4\r\n\r\n", "A=\xc3\xa4|#" },
 	{ "body with what looks like fields", "A: b\r\n\r\nC: d\r\n\r\n",
@@ -116,7 +118,8 @@ check_cases(void)
 static void
 check_nth_and_raw(void)
 {
-	static const char in[] = "Received: a\r\nX: b\r\n  c \r\nreceived: d\r\n\r\n";
+	static const char in[] = "Received: a\r\nX: b\r\n  c \r\n"
+	    "received: d\r\n\r\n";
 	struct header_parser p;
 	struct slice rest;
 	struct header h;
