@@ -81,6 +81,8 @@ verdict_name(enum verdict v)
 		return "skip";
 	case V_WAIT:
 		return "wait";
+	case V_FAIL:
+		return "fail";
 	}
 	return "nonsense";	/* of a filter; the caller finds out */
 }
@@ -299,6 +301,8 @@ nonsense(const struct chain *c, const struct place *p, enum verdict v)
 		    "skip where there is no body";
 	case V_WAIT:
 		return "wait as the answer after a wait";
+	case V_FAIL:
+		return "it could not say";
 	}
 	return "an unknown verdict";
 }

@@ -90,6 +90,7 @@ const char *filter_event_name(enum filter_event ev);
  *	V_SKIP		(failure)	(failure) body: like continue, and no
  *			more of the body, please; otherwise a failure
  *	V_WAIT		chain_resume() will follow
+ *	V_FAIL		it could not be found out: on-failure says what follows
  *
  * A reply of 421 closes the session after it. What is refused from data on is
  * refused with the reply to the end of data (to DATA, at data), because SMTP
@@ -102,7 +103,8 @@ enum verdict {
 	V_TEMPFAIL,
 	V_DISCARD,
 	V_SKIP,
-	V_WAIT
+	V_WAIT,
+	V_FAIL
 };
 
 /* "continue"; static. */

@@ -704,6 +704,7 @@ static const struct {
 	{ "skip at mail", NULL, EV_MAIL, V_SKIP },
 	{ "skip at eom", NULL, EV_EOM, V_SKIP },
 	{ "an unknown verdict", NULL, EV_EOM, (enum verdict)-1 },
+	{ "it says so itself", NULL, EV_RCPT, V_FAIL },
 };
 
 static bool
@@ -715,6 +716,8 @@ ask_at(enum filter_event ev)
 		return chain_auth(chain);
 	if (ev == EV_MAIL)
 		return mail();
+	if (ev == EV_RCPT)
+		return mail() && rcpt();
 	return mail() && feed(content) && chain_eom(chain);
 }
 
