@@ -74,6 +74,12 @@ SRCS = \
 	rules/table.c \
 	rules/texthash.c \
 	filters/txn.c \
+	filters/header.c \
+	filters/chain.c \
+	filters/chain_slot.c \
+	filters/chain_content.c \
+	filters/chain_record.c \
+	filters/filters.c \
 	proxy/tls.c \
 	proxy/conf_mistakes.c \
 	proxy/conf_text.c \
@@ -81,6 +87,7 @@ SRCS = \
 	proxy/conf_rows.c \
 	proxy/conf_options.c \
 	proxy/conf.c \
+	proxy/conf_filters.c \
 	proxy/conn.c \
 	proxy/backend.c \
 	proxy/backend_setup.c \
@@ -91,6 +98,7 @@ SRCS = \
 	proxy/session_command.c \
 	proxy/session_backend.c \
 	proxy/session_data.c \
+	proxy/session_filters.c \
 	proxy/hosts.c \
 	proxy/resolve.c \
 	proxy/maildir.c \
@@ -112,6 +120,11 @@ SRCS = \
 	proxy/cmd_check.c \
 	proxy/cmd_serve.c
 
+# What a module of an administrator includes; filters/filter.h first of all.
+HEADERS_filters = filter facts txn
+HEADERS_base    = buf clock log mem net obj setting
+HEADERS_smtp    = param ext reply
+
 UNITS = $(wildcard t/unit/*.c)
 OBJS  = $(SRCS:%.c=$O/%.o)
 TESTS = $(UNITS:t/unit/%.c=$O/t/unit-%)
@@ -121,9 +134,12 @@ SECONDS   = 10
 
 all: $(PROG)
 
+# A module that is loaded finds our functions (filters/filter.h) in us, those
+# that we do not call ourselves as well.
 $(PROG): $O/proxy/main.o $O/lib.a
 	@echo "  LINK  $@"
-	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+	$(Q)$(CC) $(LDFLAGS) -rdynamic -o $@ $< \
+	    -Wl,--whole-archive $O/lib.a -Wl,--no-whole-archive $(LDLIBS)
 
 $O/lib.a: $(OBJS)
 	@echo "  AR    $@"
@@ -180,7 +196,17 @@ fuzz:
 fuzz-run: $(FUZZERS)
 	$(Q)t/fuzz/run.sh $(SECONDS) $(FUZZERS)
 
-install: all
+install-headers:
+	@for d in filters base smtp; do \
+	    install -d $(DESTDIR)$(PREFIX)/include/vratar/$$d; done
+	install -m 644 $(HEADERS_filters:%=filters/%.h) \
+	    $(DESTDIR)$(PREFIX)/include/vratar/filters
+	install -m 644 $(HEADERS_base:%=proxy/base/%.h) \
+	    $(DESTDIR)$(PREFIX)/include/vratar/base
+	install -m 644 $(HEADERS_smtp:%=proxy/smtp/%.h) proxy/smtp/ext.def \
+	    $(DESTDIR)$(PREFIX)/include/vratar/smtp
+
+install: all install-headers
 	install -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/share/man/man5 \
 	    $(DESTDIR)$(PREFIX)/share/man/man8 \
 	    $(DESTDIR)$(PREFIX)/share/doc/vratar/examples \
@@ -206,6 +232,6 @@ clean:
 -include $(OBJS:.o=.d) $O/proxy/main.d $(UNITS:t/unit/%.c=$O/t/unit/%.d) \
          $(FUZZ_SRCS:%.c=$O/%.d)
 
-.PHONY: all built run demo check prove install bench bench-run fuzz \
+.PHONY: install-headers all built run demo check prove install bench bench-run fuzz \
         fuzz-run clean
 .SECONDARY:

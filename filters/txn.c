@@ -6,7 +6,10 @@
 
 #include <stdlib.h>
 
+#include <string.h>
+
 #include "base/mem.h"
+#include "smtp/address.h"
 
 struct txn *
 txn_new(const struct address *from, const struct params *p)
@@ -21,6 +24,30 @@ txn_new(const struct address *from, const struct params *p)
 	return t;
 }
 
+static void
+free_headers(struct txn *t)
+{
+	size_t i;
+
+	for (i = 0; i < t->nheaders; i++) {
+		free(t->headers[i].name);
+		free(t->headers[i].value);
+	}
+	free((struct txn_header *)t->headers);
+}
+
+static void
+free_edits(struct txn *t)
+{
+	size_t i;
+
+	for (i = 0; i < t->nedits; i++) {
+		free((char *)t->edits[i].name);
+		free((char *)t->edits[i].value);
+	}
+	free((struct txn_edit *)t->edits);
+}
+
 void
 txn_free(struct txn **tp)
 {
@@ -30,31 +57,62 @@ txn_free(struct txn **tp)
 	if (t == NULL)
 		return;
 	*tp = NULL;
-	for (i = 0; i < t->nrcpts; i++) {
-		free(t->rcpts[i]->address);
-		free(t->rcpts[i]->params);
-		free(t->rcpts[i]);
-	}
+	for (i = 0; i < t->nrcpts; i++)
+		txn_rcpt_free(&t->rcpts[i]);
 	free(t->rcpts);
+	free_headers(t);
+	free_edits(t);
 	free(t->from);
 	free(t->params);
 	free(t->mail_refusal);
+	free(t->reply);
+	free(t->queue_id);
 	free(t);
 }
 
+/* Recipients */
+
 struct txn_rcpt *
-txn_add_rcpt(struct txn *t, const struct address *to, const struct params *p)
+txn_rcpt_new(const struct address *to, const struct params *p)
 {
 	struct txn_rcpt *r = xcalloc(1, sizeof(*r));
 
 	r->address = xstrdup(to->text);
 	r->params = xstrndup(p->text.len ? p->text.p : "", p->text.len);
-	if ((t->nrcpts & (t->nrcpts + 1)) == 0)	/* 0, 1, 3, 7: full */
-		t->rcpts = xrealloc(t->rcpts,
-		    (2 * t->nrcpts + 1) * sizeof(t->rcpts[0]));
+	return r;
+}
+
+void
+txn_rcpt_free(struct txn_rcpt **r)
+{
+	if (*r == NULL)
+		return;
+	free((*r)->address);
+	free((*r)->params);
+	free(*r);
+	*r = NULL;
+}
+
+/* Is an array of n elements, grown by room_for_one(), full? */
+static bool
+is_full(size_t n)
+{
+	return (n & (n + 1)) == 0;	/* 0, 1, 3, 7, … */
+}
+
+static void *
+room_for_one(const void *v, size_t n, size_t size)
+{
+	return is_full(n) ? xrealloc((void *)v, (2 * n + 1) * size) :
+	    (void *)v;
+}
+
+void
+txn_add_rcpt(struct txn *t, struct txn_rcpt *r)
+{
+	t->rcpts = room_for_one(t->rcpts, t->nrcpts, sizeof(t->rcpts[0]));
 	t->rcpts[t->nrcpts++] = r;
 	t->nwaiting++;
-	return r;
 }
 
 void
@@ -64,5 +122,85 @@ txn_rcpt_enter(struct txn *t, struct txn_rcpt *r, enum rcpt_state state)
 		t->nwaiting--;
 	if (state == RCPT_ACCEPTED)
 		t->naccepted++;
+	if (state == RCPT_REFUSED)
+		t->nrefused++;
 	r->state = state;
+}
+
+/* What filters see and want */
+
+bool
+txn_add_header(struct txn *t, const char *name, size_t namelen,
+    const char *value, size_t valuelen)
+{
+	struct txn_header *v;
+
+	if (t->nheaders == TXN_HEADERS_MAX ||
+	    namelen + valuelen > TXN_HEADER_OCTETS - t->header_octets)
+		return false;
+	t->header_octets += namelen + valuelen;
+	v = room_for_one(t->headers, t->nheaders, sizeof(*v));
+	v[t->nheaders++] = (struct txn_header){
+		.name = xstrndup(name, namelen),
+		.value = xstrndup(value, valuelen),
+	};
+	t->headers = v;
+	return true;
+}
+
+bool
+txn_add_edit(struct txn *t, const struct txn_edit *e)
+{
+	size_t namelen = e->name != NULL ? strlen(e->name) : 0, len;
+	struct txn_edit *v;
+
+	len = e->kind == EDIT_REPLACE_BODY ? e->len :
+	    e->value != NULL ? strlen(e->value) : 0;
+	if (t->nedits == TXN_EDITS_MAX ||
+	    len + namelen > TXN_EDIT_OCTETS - t->edit_octets)
+		return false;
+	t->edit_octets += len + namelen;
+	v = room_for_one(t->edits, t->nedits, sizeof(*v));
+	v[t->nedits] = *e;
+	v[t->nedits].name = e->name != NULL ? xstrdup(e->name) : NULL;
+	v[t->nedits].value = xstrndup(len > 0 ? e->value : "", len);
+	v[t->nedits].len = len;
+	t->nedits++;
+	t->edits = v;
+	return true;
+}
+
+void
+txn_drop_edits(struct txn *t, const char *by)
+{
+	struct txn_edit *v = (struct txn_edit *)t->edits;
+	size_t i, n = 0;
+
+	for (i = 0; i < t->nedits; i++) {
+		if (strcmp(v[i].by, by) == 0) {
+			free((char *)v[i].name);
+			free((char *)v[i].value);
+		} else
+			v[n++] = v[i];
+	}
+	/* The array may be larger now than is_full() knows, never smaller. */
+	t->nedits = n;
+}
+
+const char *
+txn_edit_name(enum txn_edit_kind kind)
+{
+	static const char *const names[EDIT_KINDS] = {
+		[EDIT_ADD_HEADER]	= "add header",
+		[EDIT_INSERT_HEADER]	= "insert header",
+		[EDIT_CHANGE_HEADER]	= "change header",
+		[EDIT_DELETE_HEADER]	= "delete header",
+		[EDIT_REPLACE_BODY]	= "replace body",
+		[EDIT_ADD_RCPT]		= "add recipient",
+		[EDIT_DELETE_RCPT]	= "delete recipient",
+		[EDIT_CHANGE_FROM]	= "change sender",
+		[EDIT_QUARANTINE]	= "quarantine",
+	};
+
+	return names[kind];
 }

@@ -14,7 +14,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "smtp/address.h"
 #include "smtp/param.h"
 
 enum rcpt_state {
@@ -24,11 +23,57 @@ enum rcpt_state {
 	RCPT_REFUSED
 };
 
+struct address;
+struct params;
+
 struct txn_rcpt {
 	char		*address;	/* canonical, without <>; ours */
 	char		*params;	/* as the client wrote them; ours */
 	enum rcpt_state	 state;
 	void		*slot;		/* the engine's: where the reply goes */
+};
+
+/*
+ * What filters may ask for, and what name, value and nth mean then. Header
+ * fields and the body are as in milter's smfi_addheader() and so on.
+ */
+enum txn_edit_kind {
+	EDIT_ADD_HEADER,	/* name: value at the end of the header */
+	EDIT_INSERT_HEADER,	/* the same in front of field nth; 0: on top */
+	EDIT_CHANGE_HEADER,	/* the nth field called name, from 1 */
+	EDIT_DELETE_HEADER,	/* the same; nth 0: all of that name */
+	EDIT_REPLACE_BODY,	/* value, len: one piece; several asked for in
+				   one message follow each other */
+	EDIT_ADD_RCPT,		/* value: address; name: its parameters, NULL */
+	EDIT_DELETE_RCPT,	/* value: address as in txn.rcpts */
+	EDIT_CHANGE_FROM,	/* value: address; name: its parameters, NULL */
+	EDIT_QUARANTINE,	/* value: the reason */
+	EDIT_KINDS
+};
+
+#define EDIT_BIT(kind)	(1u << (kind))
+#define EDITS_ENVELOPE	(EDIT_BIT(EDIT_ADD_RCPT) |			\
+			 EDIT_BIT(EDIT_DELETE_RCPT) |			\
+			 EDIT_BIT(EDIT_CHANGE_FROM))
+#define EDITS_CONTENT	(EDIT_BIT(EDIT_ADD_HEADER) |			\
+			 EDIT_BIT(EDIT_INSERT_HEADER) |			\
+			 EDIT_BIT(EDIT_CHANGE_HEADER) |			\
+			 EDIT_BIT(EDIT_DELETE_HEADER) |			\
+			 EDIT_BIT(EDIT_REPLACE_BODY))
+
+struct txn_edit {
+	enum txn_edit_kind	 kind;
+	unsigned		 nth;
+	const char		*name;	/* as above, or NULL */
+	const char		*value;	/* one line; NULL: "" */
+	size_t			 len;	/* of EDIT_REPLACE_BODY's value */
+	const char		*by;	/* the filter; set by the chain */
+};
+
+/* A field of the message header, kept. */
+struct txn_header {
+	char		*name;		/* ours */
+	char		*value;		/* unfolded; ours */
 };
 
 struct txn {
@@ -44,6 +89,17 @@ struct txn {
 	size_t		 nrcpts;
 	size_t		 nwaiting;	/* queued or sent */
 	size_t		 naccepted;
+	size_t		 nrefused;	/* by anybody */
+
+	/* Content: the header from eoh on, if a filter wants it; the size of
+	   all that has come. */
+	const struct txn_header *headers; /* ours */
+	size_t		 nheaders;
+	uint64_t	 octets;
+
+	/* What the filters want done, in order; ours */
+	const struct txn_edit *edits;
+	size_t		 nedits;
 
 	/* The engine's own */
 	bool		 mail_sent;	/* the backend has it in this session */
@@ -51,15 +107,36 @@ struct txn {
 	size_t		 nforwarded;	/* rcpts before this are not queued */
 	char		*mail_refusal;	/* "CODE text" for everybody; ours */
 	bool		 mail_was_answered; /* the client knows of it */
+	bool		 discarded;	/* to be taken and thrown away */
+	char		*reply;		/* the last word to the client; ours */
+	char		*queue_id;	/* the backend's, or NULL; ours */
+	size_t		 edit_octets, header_octets;
 };
 
 struct txn *txn_new(const struct address *from, const struct params *p);
 /* Frees it and leaves NULL; NULL is fine. */
 void txn_free(struct txn **t);
-/* Add a recipient, queued; it stays where it is until txn_free(). */
-struct txn_rcpt *txn_add_rcpt(struct txn *t, const struct address *to,
+/* A recipient that is not yet one of the transaction. */
+struct txn_rcpt *txn_rcpt_new(const struct address *to,
     const struct params *p);
+void txn_rcpt_free(struct txn_rcpt **r);
+/* Add it (ours from now on), queued; it stays where it is until txn_free(). */
+void txn_add_rcpt(struct txn *t, struct txn_rcpt *r);
 /* Keeps the counts. */
 void txn_rcpt_enter(struct txn *t, struct txn_rcpt *r, enum rcpt_state state);
+
+/* Keep a field of the header, copied. False: there are too many. */
+#define TXN_HEADERS_MAX		1000
+#define TXN_HEADER_OCTETS	((size_t)1 << 20)	/* all together */
+bool txn_add_header(struct txn *t, const char *name, size_t namelen,
+    const char *value, size_t valuelen);
+/* Keep an edit, copied; by is borrowed for the life of t. False: too many. */
+#define TXN_EDITS_MAX		1000
+#define TXN_EDIT_OCTETS		((size_t)64 << 20)
+bool txn_add_edit(struct txn *t, const struct txn_edit *e);
+/* Forget all that this filter asked for. */
+void txn_drop_edits(struct txn *t, const char *by);
+/* "add header"; static. */
+const char *txn_edit_name(enum txn_edit_kind kind);
 
 #endif

@@ -20,19 +20,12 @@
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "filters/filters.h"
 #include "proxy/conf_impl.h"
 #include "proxy/tls.h"
 #include "rules/table.h"
 
 #define ADDRESSES_MAX	16	/* of one host name */
-
-struct loader {
-	const struct conf_options	*o;
-	cfg_t				*root;	/* NULL: no file */
-	struct conf_text		 text;
-	struct mistakes			 m;
-	struct conf			*c;
-};
 
 /* Places */
 
@@ -274,6 +267,8 @@ check_chain(struct loader *l, const struct conf_listener *new, cfg_t *s)
 {
 	size_t i;
 
+	if (l->o->policy != NULL)
+		return;		/* instead of all that */
 	for (i = 0; i < new->chain.n; i++)
 		if (!has_section(l->root, "filter", new->chain.v[i]))
 			mistake_add(&l->m,
@@ -304,28 +299,6 @@ load_listeners(struct loader *l)
 	if (i == 0)
 		mistake_add(&l->m, at_line(0), "nothing to listen at: add "
 		    "listen \"0.0.0.0:25\" { }, or --listen 0.0.0.0:25");
-}
-
-/* Filters: there is no type of them yet. */
-static void
-check_filters(struct loader *l)
-{
-	struct filter_draft d;
-	unsigned i;
-	cfg_t *s;
-
-	for (i = 0; (s = conf_section(l->root, "filter", i)) != NULL; i++) {
-		d = (struct filter_draft){ 0 };
-		conf_apply(s, filter_rows, &d, &l->m);
-		if (d.type == NULL)
-			mistake_add(&l->m, at_line(conf_start(s)),
-			    "filter \"%s\" has no type", cfg_title(s));
-		else
-			mistake_add(&l->m, at_line(conf_line(s, "type", 0)),
-			    "type: there is no filter type \"%s\" in this "
-			    "version", d.type);
-		setting_fini(filter_rows, &d);
-	}
 }
 
 /* Backends */
@@ -515,9 +488,8 @@ route_find(const struct conf *c, const char *domain)
 	    sizeof(key), compare_routes);
 }
 
-/* The index, or -1. */
-static int
-backend_find(const struct conf *c, const char *name)
+int
+conf_find_backend(const struct conf *c, const char *name)
 {
 	size_t i;
 
@@ -576,7 +548,7 @@ load_route(struct loader *l, cfg_t *s)
 		mistake_add(&l->m, at, "a second route for \"%s\"", title);
 	if (d.backend == NULL)
 		mistake_add(&l->m, at, "route \"%s\" has no backend", title);
-	else if ((i = backend_find(l->c, d.backend)) == -1)
+	else if ((i = conf_find_backend(l->c, d.backend)) == -1)
 		no_backend(l, s, d.backend);
 	if (domain != NULL && i != -1)
 		add_route(l, domain, (size_t)i);
@@ -622,7 +594,7 @@ read_file(struct loader *l)
 struct conf *
 conf_load(const struct conf_options *o, FILE *err)
 {
-	struct loader l = { .o = o };
+	struct loader l = { .o = o, .err = err };
 
 	l.m.where = &l.text;
 	l.c = xcalloc(1, sizeof(*l.c));
@@ -630,9 +602,11 @@ conf_load(const struct conf_options *o, FILE *err)
 	if (read_file(&l) == 0) {
 		load_top(&l);
 		load_listeners(&l);
-		check_filters(&l);
 		load_backends(&l);
 		load_routes(&l);
+		conf_load_modules(&l);
+		conf_load_filters(&l);
+		conf_load_chains(&l);
 	}
 	if (l.m.n > 0)
 		conf_free(&l.c);
@@ -647,6 +621,7 @@ static void
 listener_fini(struct conf_listener *l)
 {
 	setting_fini(listen_rows, l);
+	chain_conf_fini(&l->filters);
 	where_fini(&l->where);
 	SSL_CTX_free(l->tls);
 	free(l->name);
@@ -680,6 +655,9 @@ conf_free(struct conf **c)
 		backend_fini(&(*c)->backends[i]);
 	for (i = 0; i < (*c)->nroutes; i++)
 		free((*c)->routes[i].domain);
+	for (i = 0; i < (*c)->nfilters; i++)
+		filter_conf_free(&(*c)->filters[i]);
+	free((*c)->filters);
 	free((*c)->listeners);
 	free((*c)->backends);
 	free((*c)->routes);

@@ -22,6 +22,7 @@
 
 #include "base/net.h"
 #include "base/setting.h"
+#include "filters/chain.h"
 #include "smtp/address.h"
 
 struct table;
@@ -46,6 +47,7 @@ struct conf_listener {
 	SSL_CTX			*tls;		/* NULL: no certificate */
 	struct netset		 accept_proxy_from, accept_xclient_from;
 	struct setting_list	 chain;		/* names of filters */
+	struct chain_conf	 filters;	/* the same */
 };
 
 struct conf_backend {
@@ -128,6 +130,11 @@ struct conf {
 	size_t			 nbackends;
 	struct conf_route	*routes;
 	size_t			 nroutes;
+	struct setting_list	 load_module;	/* paths of shared objects */
+	struct filter_conf	**filters;	/* all that are configured */
+	size_t			 nfilters;
+	bool			 reply_id;	/* refusals end in the session's
+						   id */
 };
 
 /* What the command line says over the file. conf_load() borrows the strings. */
@@ -137,6 +144,9 @@ struct conf_options {
 	size_t		  nlisten;
 	const char	 *backend;	/* replaces the backends and routes */
 	const char	 *identity;	/* of that backend, or of all */
+	const char	 *policy;	/* replaces all filters and chains */
+	bool		  any_edits;	/* filters may ask for edits that are
+					   not applied yet: vratar test */
 	const char	**set;		/* KEY=VALUE, any top-level setting */
 	size_t		  nset;
 };
@@ -168,6 +178,8 @@ void conf_free(struct conf **c);
 
 /* The backend for a recipient's domain (lower-case ASCII); -1: no route. */
 int conf_route(const struct conf *c, const char *domain);
+/* The index of the backend of this name, or -1. */
+int conf_find_backend(const struct conf *c, const char *name);
 /* Is this domain (lower-case ASCII) one of relay-domains, or is any? */
 bool conf_relays(const struct conf *c, const char *domain);
 

@@ -6,6 +6,7 @@
  *	conf_parse.c	text → libconfuse's tree → rows of settings
  *	conf_rows.c	the rows, from conf.def, and what is allowed in them
  *	conf.c		the tree → struct conf, checked and loaded
+ *	conf_filters.c	… the filters and chains of it
  *	conf_options.c	the command line
  */
 #ifndef PROXY_CONF_IMPL_H
@@ -56,6 +57,8 @@ void mistake_add(struct mistakes *m, struct place at, const char *fmt, ...)
 /* "LINE and what is wrong" of a file that is not in the text (yet). */
 void mistake_add_file(struct mistakes *m, const char *file, int line,
     const char *fmt, ...) __attribute__((format(printf, 4, 5)));
+/* Text as it is, with places of its own; line: where it belongs, or 0. */
+void mistake_add_text(struct mistakes *m, int line, const char *text);
 /* Write them, one a line, in order and each once; frees them all. */
 void mistakes_write(struct mistakes *m, FILE *err);
 
@@ -91,6 +94,9 @@ bool conf_given(cfg_t *s, const char *name);
 /* The line of its i-th text, of the section's start, or 0 (s is NULL or the
    root). */
 int conf_line(cfg_t *s, const char *name, unsigned i);
+/* The i-th name that is written in section s, and its line; NULL behind the
+   last. Blocks in it are names, too. */
+const char *conf_given_name(cfg_t *s, unsigned i, int *line);
 /* The line where section s starts. */
 int conf_start(cfg_t *s);
 /* The i-th block of a kind, NULL behind the last; root may be NULL. */
@@ -109,10 +115,28 @@ struct route_draft {
 
 struct filter_draft {
 	char			*type;
+	uint64_t		 timeout;
+	int			 on_failure;	/* enum verdict - V_ACCEPT */
+	bool			 observe;
 };
 
 extern const struct setting conf_rows[], listen_rows[], backend_rows[],
     route_rows[], filter_rows[];
+
+/* What the steps of loading share. */
+struct loader {
+	const struct conf_options	*o;
+	cfg_t				*root;	/* NULL: no file */
+	struct conf_text		 text;
+	struct mistakes			 m;
+	FILE				*err;	/* for warnings */
+	struct conf			*c;
+};
+
+/* conf_filters.c, in this order */
+void conf_load_modules(struct loader *l);
+void conf_load_filters(struct loader *l);
+void conf_load_chains(struct loader *l);
 
 /* A domain as recipients have it when they are compared: lower case, A-labels
    (RFC 5890). A dot in front stays. NULL: no domain. Ours to free. */

@@ -92,6 +92,12 @@ mistake_add_file(struct mistakes *m, const char *file, int line,
 	free(what);
 }
 
+void
+mistake_add_text(struct mistakes *m, int line, const char *text)
+{
+	add(m, line, xstrdup(text));
+}
+
 /* Stable, so that what has no line keeps its order, behind the rest. */
 static void
 sort(struct mistakes *m)

@@ -45,8 +45,8 @@ replace(const char **member, const char *text)
 	*member = xstrdup(text);
 }
 
-/* One option with its argument. NULL, or what is wrong (static). */
-static const char *
+/* One option with its argument. */
+static void
 take(struct conf_options *o, size_t i, const char *argument)
 {
 	const char *name = options[i].option;
@@ -62,12 +62,10 @@ take(struct conf_options *o, size_t i, const char *argument)
 		replace(&o->backend, argument);
 	else if (strcmp(name, "--identity") == 0)
 		replace(&o->identity, argument);
-	else if (strcmp(name, "--set") == 0)
-		append(&o->set, &o->nset, xstrdup(argument));
+	else if (strcmp(name, "--policy") == 0)
+		replace(&o->policy, argument);
 	else
-		return "policy files come with the rules, and this version "
-		    "has none";
-	return NULL;
+		append(&o->set, &o->nset, xstrdup(argument));
 }
 
 static void
@@ -133,7 +131,7 @@ static int
 next(struct conf_options *o, int argc, char **argv, int *at,
     const struct conf_flag *flags, FILE *err)
 {
-	const char *arg = argv[*at], *value, *wrong, *meant;
+	const char *arg = argv[*at], *value, *meant;
 	size_t i = option_find(arg);
 
 	if (take_flag(flags, arg))
@@ -156,10 +154,8 @@ next(struct conf_options *o, int argc, char **argv, int *at,
 		    options[i].option, options[i].argument);
 		return -1;
 	}
-	if ((wrong = take(o, i, value)) == NULL)
-		return 0;
-	fprintf(err, "vratar %s: %s: %s\n", argv[0], options[i].option, wrong);
-	return -1;
+	take(o, i, value);
+	return 0;
 }
 
 int
@@ -199,5 +195,6 @@ conf_options_fini(struct conf_options *o)
 	free((char *)o->file);
 	free((char *)o->backend);
 	free((char *)o->identity);
+	free((char *)o->policy);
 	*o = (struct conf_options){ 0 };
 }

@@ -432,6 +432,25 @@ conf_line(cfg_t *s, const char *name, unsigned i)
 	return line != 0 ? line : conf_start(s);
 }
 
+const char *
+conf_given_name(cfg_t *s, unsigned i, int *line)
+{
+	cfg_opt_t *opt;
+	bool given;
+
+	for (opt = s->opts; opt->name != NULL; opt++) {
+		given = opt->type == CFGT_SEC ? opt->nvalues > 0 :
+		    (opt->flags & CFGF_MODIFIED) != 0;
+		if (!given || strcmp(opt->name, BLOCK_START) == 0 || i-- > 0)
+			continue;
+		*line = opt->type == CFGT_SEC ?
+		    conf_start(cfg_opt_getnsec(opt, 0)) :
+		    conf_line(s, opt->name, 0);
+		return opt->name;
+	}
+	return NULL;
+}
+
 cfg_t *
 conf_section(cfg_t *root, const char *block, unsigned i)
 {
@@ -451,6 +470,11 @@ apply_row(cfg_opt_t *opt, const struct setting *row, void *base,
 
 	if (setting_is_list(row))
 		setting_clear(row, base);
+	else if (opt->nvalues > 1) {
+		/* In an open block every name takes a list, for libconfuse. */
+		at.line = line_of(opt, 1);
+		mistake_add(m, at, "%s: one value, not a list", row->name);
+	}
 	for (i = 0; i < opt->nvalues; i++) {
 		v = cfg_opt_getnptr(opt, i);
 		at.line = v->line;

@@ -222,6 +222,12 @@ static const char *const word_tls[] = {
 	[TLS_VERIFY] = "verify", NULL
 };
 
+/* In the order of enum verdict, from accept on. */
+static const char *const word_on_failure[] = {
+	"accept", "reject", "tempfail", NULL
+};
+static const char *const word_mode[] = { "enforce", "observe", NULL };
+
 /* Rows */
 
 #define ANY		.check = NULL

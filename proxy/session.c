@@ -195,7 +195,7 @@ start(struct session *s)
 	}
 	if (s->state != S_GREETING)
 		session_enter(s, S_GREETING);
-	session_greet(s);
+	session_connect(s);
 	expect_command(s);
 	session_pump(s);
 }
@@ -214,7 +214,7 @@ on_tls(void *arg)
 	    SSL_get_cipher_name(ssl));
 	if (s->state == S_TLS) {
 		session_enter(s, S_GREETING);
-		session_greet(s);
+		s->then = session_connect;
 	}
 	session_resume(s);
 }
@@ -288,6 +288,9 @@ on_reap(void *arg)
 	free(s->reverse_name);
 	free(s->login);
 	free(s->auth_line);
+	free(s->auth_user);
+	free(s->auth_reply);
+	free(s->last_words);
 	s->magic = 0;
 	free(s);
 	w->nsessions--;
@@ -332,6 +335,7 @@ session_close(struct session *s, enum close_reason why)
 	s->then = NULL;
 	session_cancel_probe(s);
 	session_forget_name(s);
+	session_end_chain(s);
 	txn_free(&s->txn);
 	intake_free(&s->intake);
 	session_release_backend(s, false);
@@ -360,6 +364,10 @@ session_end_txn(struct session *s)
 {
 	if (s->txn != NULL && s->txn->mail_sent && s->backend != NULL)
 		backend_reset(s->backend);
+	if (s->chain != NULL)
+		chain_end(s->chain);
+	if (s->txn != NULL)
+		s->bad_rcpts += (unsigned)s->txn->nrefused;
 	txn_free(&s->txn);
 	intake_free(&s->intake);
 	s->bdat_failed = false;
@@ -924,11 +932,14 @@ on_timeout(struct session *s)
 	session_close(s, CLOSE_CLIENT_TIMEOUT);
 }
 
-/* Content is with the backend: the answer must be heard, if only by the log. */
+/* Content is with the backend: the answer must be heard, if only by the log. So
+   it must when a client that only reads waits for the filters' word. */
 static bool
-awaits_verdict(const struct session *s)
+awaits_verdict(const struct session *s, enum conn_end what)
 {
-	return s->busy == BUSY_BACKEND && s->txn != NULL;
+	return (s->busy == BUSY_BACKEND && s->txn != NULL) ||
+	    (s->busy == BUSY_FILTERS && s->intake != NULL &&
+	    s->intake->ended && what != CONN_ERROR);
 }
 
 static void
@@ -954,7 +965,7 @@ on_end(void *arg, enum conn_end what, const char *detail)
 		log_info(s->id, "tls failed=%s", log_quote(why, sizeof(why),
 		    detail, strlen(detail), 80));
 		session_close(s, CLOSE_TLS_FAILED);
-	} else if (awaits_verdict(s))
+	} else if (awaits_verdict(s, what))
 		return;
 	else if (what == CONN_ERROR)
 		session_close(s, CLOSE_CLIENT_ERROR);

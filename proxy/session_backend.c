@@ -82,6 +82,12 @@ log_message(const struct session *s, const char *reply, const char *qid)
 {
 	char from[4 * ADDRESS_ROOM + 8], text[4 * LOG_REPLY + 8];
 
+	if (s->chain != NULL) {		/* for the decision record */
+		free(s->txn->reply);
+		s->txn->reply = xstrdup(reply);
+		if (*qid != '\0')
+			s->txn->queue_id = xstrdup(qid);
+	}
 	log_info(s->id, "message from=%s nrcpt=%zu size=%llu proto=%s%s "
 	    "reply=%s%s%s%s%s",
 	    log_quote(from, sizeof(from), s->txn->from, strlen(s->txn->from),
@@ -100,12 +106,29 @@ session_log_refused(const struct session *s, const char *reply)
 	log_message(s, reply, "");
 }
 
+void
+session_log_discarded(const struct session *s)
+{
+	char from[4 * ADDRESS_ROOM + 8];
+	const struct txn *t = s->txn;
+
+	log_warn(s->id, "discard from=%s nrcpt=%zu size=%llu: the client was "
+	    "told 250, and nobody has the message",
+	    log_quote(from, sizeof(from), t->from, strlen(t->from),
+	    ADDRESS_ROOM), t->naccepted,
+	    (unsigned long long)(s->intake ? s->intake->size : 0));
+	log_message(s, "250 2.0.0 Ok", "");
+}
+
 /* The client's name */
 
 static bool
-wants_name(const struct conf_backend *c)
+wants_name(const struct session *s)
 {
-	return c->identity == IDENTITY_AUTO ||
+	const struct conf_backend *c = backend_conf(s);
+
+	return (s->listener->filters.wants & FILTER_WANTS_NAME) != 0 ||
+	    c->identity == IDENTITY_AUTO ||
 	    c->identity == IDENTITY_XCLIENT ||
 	    c->identity == IDENTITY_XFORWARD;
 }
@@ -126,7 +149,9 @@ on_name(void *arg, enum resolve_result result, const char *name,
 	free(s->reverse_name);
 	s->client_name = name != NULL ? xstrdup(name) : NULL;
 	s->reverse_name = reverse != NULL ? xstrdup(reverse) : NULL;
-	if (was_asked) {
+	if (was_asked && s->busy == BUSY_NAME)
+		session_resume(s);
+	else if (was_asked) {
 		held = session_hold(s);
 		proceed(s);
 		session_let_go(s, held);
@@ -140,7 +165,7 @@ session_ask_name(struct session *s)
 	    s->client_addr.family == AF_INET6;
 
 	if (s->name_state != NAME_UNKNOWN || !ip || s->w->resolver == NULL ||
-	    !wants_name(backend_conf(s)))
+	    !wants_name(s))
 		return;
 	s->name_state = NAME_ASKED;
 	s->name_query = resolve_name(s->w->resolver, &s->client_addr, on_name,
@@ -511,9 +536,18 @@ session_route(struct session *s, const struct address *to)
 	char domain[ADDRESS_ROOM];
 	size_t route = default_route(s);
 	bool first = s->txn->nwaiting + s->txn->naccepted == 0;
+	const char *name;
 	int r;
 
-	if (*address_domain(to) != '\0' &&
+	if (s->chain != NULL && (name = chain_routed(s->chain)) != NULL) {
+		if ((r = conf_find_backend(s->conf, name)) == -1) {
+			log_error(s->id, "route backend=%s: there is none of "
+			    "that name", name);
+			return "451 4.3.5 there is no route to this recipient "
+			    "now";
+		}
+		route = (size_t)r;
+	} else if (*address_domain(to) != '\0' &&
 	    address_ascii_domain(to, domain) != NULL) {
 		if ((r = conf_route(s->conf, domain)) == -1)
 			return "550 5.7.1 relay access denied: no route";
@@ -618,10 +652,21 @@ on_rcpt_reply(struct session *s, struct txn_rcpt *rcpt, const struct reply *r)
 	end_refused_mail(s);
 }
 
+/* The filters have a word in it before the client hears of it. */
+static void
+ask_about_login(struct session *s, const struct reply *r)
+{
+	s->auth_reply = xasprintf("%d %s", r->code, r->text.p);
+	s->then = session_ask_auth;
+}
+
 static void
 on_auth_reply(struct session *s, const struct reply *r)
 {
-	session_reply_as(s, r, r->code == 334);
+	if (reply_is_positive(r) && session_wants_auth(s))
+		ask_about_login(s, r);
+	else
+		session_reply_as(s, r, r->code == 334);
 	if (r->code / 100 == 3) {
 		if (s->state != S_AUTH)
 			session_enter(s, S_AUTH);
@@ -811,7 +856,9 @@ is_idle(const struct session *s)
 {
 	bool sending = s->state == S_DATA || s->state == S_CHUNK;
 
-	return s->busy != BUSY_BACKEND && (s->txn == NULL || sending);
+	/* In S_READY filters are asked about MAIL. */
+	return s->busy != BUSY_BACKEND &&
+	    (s->txn == NULL || sending || s->state == S_READY);
 }
 
 static void

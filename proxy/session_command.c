@@ -109,6 +109,16 @@ session_command(struct session *s, const struct command *c)
 		commands[c->verb].run(s, c);
 }
 
+static const char *
+take(char **to, const char *value)
+{
+	char *copy = value != NULL ? xstrdup(value) : NULL;
+
+	free(*to);
+	*to = copy;
+	return copy;
+}
+
 /* What is not SMTP */
 
 static void
@@ -167,10 +177,20 @@ begin(struct session *s, const struct command *c)
 static void
 cmd_helo(struct session *s, const struct command *c)
 {
+	if (begin(s, c))
+		session_ask_helo(s);
+}
+
+void
+session_helo(struct session *s)
+{
 	struct reply r;
 
-	if (!begin(s, c))
+	if (s->esmtp) {
+		session_ask_name(s);
+		session_ehlo(s);
 		return;
+	}
 	reply_init(&r);
 	reply_set(&r, 250, "%s", s->conf->hostname);
 	session_reply_as(s, &r, true);
@@ -208,10 +228,8 @@ session_offer(struct session *s)
 static void
 cmd_ehlo(struct session *s, const struct command *c)
 {
-	if (!begin(s, c))
-		return;
-	session_ask_name(s);
-	session_ehlo(s);
+	if (begin(s, c))
+		session_ask_helo(s);
 }
 
 static void
@@ -244,6 +262,7 @@ cmd_starttls(struct session *s, const struct command *c)
 	/* RFC 3207 4.2: forget what came in plain text. */
 	session_release_backend(s, false);
 	s->authenticated = false;
+	take(&s->auth_user, NULL);
 	free(s->helo);
 	s->helo = NULL;
 	s->esmtp = false;
@@ -253,16 +272,6 @@ cmd_starttls(struct session *s, const struct command *c)
 }
 
 /* XCLIENT, from those who may. The session starts again with the banner. */
-
-static const char *
-take(char **to, const char *value)
-{
-	char *copy = value != NULL ? xstrdup(value) : NULL;
-
-	free(*to);
-	*to = copy;
-	return copy;
-}
 
 /* The name in an XCLIENT: given, given as unavailable, or not at all. */
 static void
@@ -320,8 +329,9 @@ cmd_xclient(struct session *s, const struct command *c)
 	s->esmtp = false;
 	buf_fini(&store);
 	session_log_xclient(s);
+	session_end_chain(s);
 	session_enter(s, S_GREETING);
-	session_greet(s);
+	session_connect(s);
 }
 
 static void
@@ -368,8 +378,7 @@ cmd_mail(struct session *s, const struct command *c)
 		return;
 	}
 	s->txn = txn_new(&from, &params);
-	session_enter(s, S_MAIL);
-	session_mail(s);
+	session_ask_mail(s);
 }
 
 static size_t
@@ -387,8 +396,24 @@ static void
 refuse_rcpt(struct session *s, const char *reply, const char *by,
     const struct address *to)
 {
+	s->txn->nrefused++;
 	session_log_rcpt(s, to->text, "reject", by, reply);
-	session_reply_text(s, reply);
+	session_refuse(s, reply);
+}
+
+void
+session_take_rcpt(struct session *s, struct txn_rcpt *r,
+    const struct address *to)
+{
+	const char *reply = session_route(s, to);
+
+	if (reply != NULL) {
+		refuse_rcpt(s, reply, "route", to);
+		txn_rcpt_free(&r);
+		return;
+	}
+	r->slot = slot_new(s);
+	txn_add_rcpt(s->txn, r);
 }
 
 static void
@@ -399,6 +424,7 @@ cmd_rcpt(struct session *s, const struct command *c)
 	struct params params;
 	struct slice path;
 	const char *reply, *why, *by;
+	struct txn_rcpt *r;
 	size_t used;
 
 	if (command_path_arg(c->arg, "TO", s->conf->lenient_paths, &path)) {
@@ -423,10 +449,13 @@ cmd_rcpt(struct session *s, const struct command *c)
 	else if ((reply = access_rcpt(s->conf, &to, s->authenticated ||
 	    s->login != NULL, room, sizeof(room), &by)) != NULL)
 		refuse_rcpt(s, reply, by, &to);
-	else if ((reply = session_route(s, &to)) != NULL)
-		refuse_rcpt(s, reply, "route", &to);
-	else
-		txn_add_rcpt(s->txn, &to, &params)->slot = slot_new(s);
+	else {
+		r = txn_rcpt_new(&to, &params);
+		if (s->chain != NULL)
+			session_ask_rcpt(s, r, &to);
+		else
+			session_take_rcpt(s, r, &to);
+	}
 }
 
 /* Content */
@@ -447,6 +476,12 @@ cmd_data(struct session *s, const struct command *c)
 		session_reply(s, 503, "5.5.1 BINARYMIME needs BDAT");
 		return;
 	}
+	session_ask_data(s);
+}
+
+void
+session_approve_data(struct session *s)
+{
 	/* RFC 2920 3.1: the client must wait for our 354. */
 	if (evbuffer_get_length(conn_input(s->client)) > 0) {
 		session_reply(s, 554, "5.5.0 input before the reply to DATA");

@@ -57,8 +57,8 @@ intake_new(struct session *s)
 	in->binary = s->txn->body == BODY_BINARYMIME;
 	dot_init(&in->dot, normalizes(s) && !in->binary);
 	in->spool = spool_new(s->conf->spool_directory, s->conf->spool_memory);
-	if (s->backend != NULL && backend_is_ready(s->backend))
-		in->limit = size_limit(s);
+	in->limit = s->backend != NULL && backend_is_ready(s->backend) ?
+	    size_limit(s) : s->conf->message_size_limit;
 	s->intake = in;
 }
 
@@ -72,6 +72,12 @@ start_clock(struct session *s)
 {
 	s->input_due = clock_ms() + s->conf->client_timeout;
 	conn_deadline(s->client, s->conf->client_timeout);
+}
+
+void
+session_restart_clock(struct session *s)
+{
+	start_clock(s);
 }
 
 static void
@@ -101,10 +107,21 @@ keep(struct intake *in, struct evbuffer *piece)
 		in->error = errno;
 }
 
+/* Show content to the filters, if it is still wanted. */
+static void
+show(struct session *s, const char *p, size_t len)
+{
+	struct intake *in = s->intake;
+
+	if (!in->too_big && in->error == 0)
+		in->asked = !session_feed(s, p, len);
+}
+
 /* Decode len octets at p; returns those that were used. */
 static size_t
-decode(struct intake *in, const char *p, size_t len, bool dots, bool *end)
+decode(struct session *s, const char *p, size_t len, bool dots)
 {
+	struct intake *in = s->intake;
 	struct evbuffer *piece = evbuffer_new();
 	struct evbuffer_iovec out;
 	size_t outlen, used = len;
@@ -112,12 +129,13 @@ decode(struct intake *in, const char *p, size_t len, bool dots, bool *end)
 	evbuffer_reserve_space(piece,
 	    (ssize_t)(in->dot.normalize ? dot_room(len) : len + 2), &out, 1);
 	if (dots)
-		*end = dot_decode(&in->dot, p, len, out.iov_base, &outlen,
+		in->ended = dot_decode(&in->dot, p, len, out.iov_base, &outlen,
 		    &used) == DOT_END;
 	else
 		outlen = dot_pass(&in->dot, p, len, out.iov_base);
 	out.iov_len = outlen;
 	evbuffer_commit_space(piece, &out, 1);
+	show(s, out.iov_base, outlen);
 	keep(in, piece);
 	evbuffer_free(piece);
 	return used;
@@ -126,13 +144,16 @@ decode(struct intake *in, const char *p, size_t len, bool dots, bool *end)
 /* The verdict */
 
 /* Refuse the message that has just ended. */
-static void
-refuse(struct session *s, const char *reply)
+void
+session_refuse_content(struct session *s, const char *reply)
 {
-	session_log_refused(s, reply);
+	char *copy = xstrdup(reply);	/* it may go with the transaction */
+
+	session_log_refused(s, copy);
 	session_end_txn(s);
 	session_enter(s, S_READY);
-	session_reply_text(s, reply);
+	session_refuse(s, copy);
+	free(copy);
 }
 
 /* Why this content cannot be accepted, or NULL. bdat: how it would travel. */
@@ -163,17 +184,50 @@ objection(const struct session *s, bool bdat)
 	return NULL;
 }
 
+static bool
+travels_by_bdat(const struct session *s)
+{
+	return s->backend != NULL && backend_is_ready(s->backend) &&
+	    s->conf->backends[s->route].chunking &&
+	    ext_has(backend_extensions(s->backend), EXT_BIT(CHUNKING));
+}
+
+/* The sender believes that it was delivered: nobody shall miss it in the log
+   who looks for the message. */
+static void
+discard(struct session *s)
+{
+	session_log_discarded(s);
+	session_end_txn(s);
+	session_enter(s, S_READY);
+	session_reply(s, 250, "2.0.0 Ok");
+}
+
 /* The client's end of data is there. */
 static void
 finish(struct session *s)
 {
-	bool bdat = s->backend != NULL && backend_is_ready(s->backend) &&
-	    s->conf->backends[s->route].chunking &&
-	    ext_has(backend_extensions(s->backend), EXT_BIT(CHUNKING));
+	const char *reply = objection(s, travels_by_bdat(s));
+
+	if (s->txn->discarded)
+		discard(s);
+	else if (reply != NULL)
+		session_refuse_content(s, reply);
+	else
+		session_ask_eom(s);
+}
+
+void
+session_approve_content(struct session *s)
+{
+	bool bdat = travels_by_bdat(s);
 	const char *reply = objection(s, bdat);
 
-	if (reply != NULL)
-		refuse(s, reply);
+	/* The backend may have been lost while filters were asked. */
+	if (s->txn->discarded)
+		discard(s);
+	else if (reply != NULL)
+		session_refuse_content(s, reply);
 	else
 		session_send_content(s, bdat);
 }
@@ -193,20 +247,22 @@ static bool
 read_data(struct session *s)
 {
 	struct evbuffer *in = conn_input(s->client);
+	const struct intake *i = s->intake;
 	struct evbuffer_iovec v;
 	size_t n;
-	bool end = false;
 
-	while (!end && evbuffer_peek(in, PIECE, NULL, &v, 1) > 0 &&
-	    v.iov_len > 0) {
+	while (!i->ended && !i->asked &&
+	    evbuffer_peek(in, PIECE, NULL, &v, 1) > 0 && v.iov_len > 0) {
 		n = v.iov_len < PIECE ? v.iov_len : PIECE;
-		n = decode(s->intake, v.iov_base, n, true, &end);
+		n = decode(s, v.iov_base, n, true);
 		evbuffer_drain(in, n);
-		earn_time(s, n);
+		if (!i->asked)
+			earn_time(s, n);
 	}
-	if (end)
-		finish(s);
-	return end;
+	if (i->asked || !i->ended)
+		return false;
+	finish(s);
+	return true;
 }
 
 /* BDAT (RFC 3030): exactly size octets follow, whatever we think of them. */
@@ -227,8 +283,17 @@ session_start_chunk(struct session *s, uint64_t size, bool last)
 		s->chunk_refusal = "503 5.5.1 send RSET first";
 	else if (s->txn->naccepted == 0)
 		s->chunk_refusal = "554 5.5.1 no valid recipients";
-	else if (s->intake == NULL)
+	else if (s->intake == NULL) {
 		intake_new(s);
+		session_ask_chunk(s);
+		return;
+	}
+	session_approve_chunk(s);
+}
+
+void
+session_approve_chunk(struct session *s)
+{
 	session_enter(s, S_CHUNK);
 	start_clock(s);
 }
@@ -247,7 +312,7 @@ end_of_chunk(struct session *s)
 		if (s->txn != NULL)
 			s->bdat_failed = true;
 		session_enter(s, s->chunk_back);
-		session_reply_text(s, s->chunk_refusal);
+		session_refuse(s, s->chunk_refusal);
 		return;
 	}
 	if (!s->chunk_last) {
@@ -256,13 +321,16 @@ end_of_chunk(struct session *s)
 		    (unsigned long long)in->size);
 		return;
 	}
-	if ((n = dot_pass_end(&in->dot, cr)) > 0) {
+	if (!in->ended && (n = dot_pass_end(&in->dot, cr)) > 0) {
 		rest = evbuffer_new();
 		evbuffer_add(rest, cr, n);
+		show(s, cr, n);
 		keep(in, rest);
 		evbuffer_free(rest);
 	}
-	finish(s);
+	in->ended = true;
+	if (!in->asked)
+		finish(s);
 }
 
 static bool
@@ -273,6 +341,8 @@ read_chunk(struct session *s)
 	size_t n;
 
 	while (s->chunk_left > 0) {
+		if (s->intake != NULL && s->intake->asked)
+			return false;
 		if (evbuffer_peek(in, PIECE, NULL, &v, 1) <= 0 ||
 		    v.iov_len == 0)
 			return false;
@@ -280,11 +350,14 @@ read_chunk(struct session *s)
 		if (n > s->chunk_left)
 			n = (size_t)s->chunk_left;
 		if (s->chunk_refusal == NULL)
-			decode(s->intake, v.iov_base, n, false, NULL);
+			decode(s, v.iov_base, n, false);
 		evbuffer_drain(in, n);
 		s->chunk_left -= n;
-		earn_time(s, n);
+		if (s->intake == NULL || !s->intake->asked)
+			earn_time(s, n);
 	}
+	if (s->intake != NULL && s->intake->asked)
+		return false;
 	end_of_chunk(s);
 	return true;
 }

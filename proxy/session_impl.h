@@ -5,6 +5,7 @@
  *	session_command.c	the command table; one handler per verb
  *	session_backend.c	what is forwarded, and what comes back
  *	session_data.c		DATA and BDAT: content to the spool; the verdict
+ *	session_filters.c	what the filters are asked, and what follows
  */
 #ifndef PROXY_SESSION_IMPL_H
 #define PROXY_SESSION_IMPL_H
@@ -20,6 +21,7 @@
 #include "base/log.h"
 #include "base/net.h"
 #include "base/obj.h"
+#include "filters/chain.h"
 #include "filters/txn.h"
 #include "proxy/backend.h"
 #include "proxy/conf.h"
@@ -55,6 +57,8 @@ enum session_state {
 enum session_busy {		/* why the next command has to wait */
 	BUSY_NO,		/* it has not; read on */
 	BUSY_REPLIES,		/* replies to earlier commands are to come */
+	BUSY_NAME,		/* filters want to know the client's name */
+	BUSY_FILTERS,		/* they have been asked */
 	BUSY_PROBE,		/* the capabilities are not known yet */
 	BUSY_BACKEND,		/* the reply to AUTH or content is to come */
 	BUSY_TLS		/* a handshake */
@@ -80,6 +84,8 @@ struct intake {
 	struct spool	*spool;		/* ours */
 	bool		 binary;	/* BODY=BINARYMIME: octets are octets */
 	bool		 too_big;	/* what follows is not kept */
+	bool		 asked;		/* the filters have not answered */
+	bool		 ended;		/* the end of data was read */
 	int		 error;		/* errno of the spool; 0: none */
 	uint64_t	 limit;		/* octets; 0: none */
 	uint64_t	 size;		/* octets so far, kept or not */
@@ -125,6 +131,15 @@ struct session {
 	enum { NAME_UNKNOWN, NAME_ASKED, NAME_DONE, NAME_FAILED } name_state;
 	struct resolve_query	*name_query;	/* ours while NAME_ASKED */
 	bool			 authenticated;
+	char			*auth_user;	/* who said so; ours */
+	const char		*auth_mechanism;
+	char			*auth_reply;	/* for later; ours */
+
+	struct chain		*chain;		/* ours; NULL: no filters */
+	struct facts		 facts;		/* for them */
+	struct txn_rcpt		*asked_rcpt;	/* they are asked about; ours */
+	struct address		*asked_to;	/* the same; ours */
+	char			*last_words;	/* a 421; ours */
 
 	STAILQ_HEAD(, slot)	 slots;		/* replies in order */
 	size_t			 nslots;
@@ -146,6 +161,7 @@ struct session {
 
 	uint64_t		 started_us;
 	unsigned		 errors;	/* of the client */
+	unsigned		 bad_rcpts;	/* of ended transactions */
 	unsigned		 junk;		/* since the last message */
 	unsigned		 ntxns;		/* messages the backend took */
 };
@@ -189,6 +205,11 @@ void session_auth_line(struct session *s, const char *line, size_t len);
 void session_offer(struct session *s);	/* the reply to EHLO */
 void session_log_xclient(const struct session *s);
 void session_greet(struct session *s);
+void session_helo(struct session *s);	/* the reply to HELO or EHLO */
+/* The recipient is approved: route it, or refuse it. r is ours. */
+void session_take_rcpt(struct session *s, struct txn_rcpt *r,
+    const struct address *to);
+void session_approve_data(struct session *s);
 bool session_is_tls(const struct session *s);
 /* starttls = "required", and it is not there yet. */
 bool session_needs_tls(const struct session *s);
@@ -220,10 +241,37 @@ void session_ask_name(struct session *s);
 void session_forget_name(struct session *s);
 void session_cancel_probe(struct session *s);
 void session_log_refused(const struct session *s, const char *reply);
+void session_log_discarded(const struct session *s);
 void session_log_rcpt(const struct session *s, const char *to,
     const char *verdict, const char *by, const char *reply);
 
+/* session_filters.c: ask, and go on when the answer is there */
+void session_start_chain(struct session *s);
+void session_end_chain(struct session *s);
+void session_connect(struct session *s);	/* then session_greet() */
+void session_ask_helo(struct session *s);	/* then session_helo() */
+bool session_wants_auth(const struct session *s);
+void session_ask_auth(struct session *s);	/* then auth_reply */
+void session_ask_mail(struct session *s);	/* then session_mail() */
+/* r is ours from now on; then session_take_rcpt(). */
+void session_ask_rcpt(struct session *s, struct txn_rcpt *r,
+    const struct address *to);
+void session_ask_data(struct session *s);	/* session_approve_data() */
+void session_ask_chunk(struct session *s);	/* session_approve_chunk() */
+/* A piece of content; false: the filters think about it, read no more. */
+bool session_feed(struct session *s, const char *p, size_t len);
+void session_ask_eom(struct session *s);	/* session_approve_content() */
+/* Our refusal, with the id of the session if that is wanted; ours to free. */
+char *session_tag(const struct session *s, const char *reply);
+/* The same as the reply to this command; a 421 closes. */
+void session_refuse(struct session *s, const char *reply);
+
 /* session_data.c */
+void session_approve_chunk(struct session *s);
+void session_approve_content(struct session *s);
+void session_refuse_content(struct session *s, const char *reply);
+/* Filters have taken their time; the client gets its own again. */
+void session_restart_clock(struct session *s);
 void session_start_data(struct session *s);
 void session_start_chunk(struct session *s, uint64_t size, bool last);
 /* Take content from the input; false when more has to come first. */

@@ -69,6 +69,34 @@ prepare(struct worker *w)
 }
 
 static void
+start_filters(struct worker *w)
+{
+	const struct filter_conf *f;
+	size_t i;
+
+	w->filters.base = w->base;
+	for (i = 0; i < w->conf->nfilters; i++) {
+		f = w->conf->filters[i];
+		if (f->type->start != NULL)
+			f->type->start(f->self.priv, &w->filters);
+	}
+	w->filters_started = true;
+}
+
+static void
+stop_filters(struct worker *w)
+{
+	const struct filter_conf *f;
+	size_t i;
+
+	for (i = 0; w->filters_started && i < w->conf->nfilters; i++) {
+		f = w->conf->filters[i];
+		if (f->type->stop != NULL)
+			f->type->stop(f->self.priv);
+	}
+}
+
+static void
 start(struct worker *w)
 {
 	const struct conf *conf = w->conf;
@@ -77,6 +105,7 @@ start(struct worker *w)
 	w->pools = xcalloc(conf->nbackends + 1, sizeof(w->pools[0]));
 	for (i = 0; i < conf->nbackends; i++)
 		w->pools[i] = pool_new(w, i);
+	start_filters(w);
 	channel_say(w->channel, "ready");
 }
 
@@ -136,6 +165,7 @@ finish(struct worker *w)
 	for (i = 0; w->pools != NULL && i < w->conf->nbackends; i++)
 		pool_free(&w->pools[i]);
 	free(w->pools);
+	stop_filters(w);
 	resolver_free(&w->resolver);
 	channel_free(&w->channel);
 	timer_stop(&w->drain_deadline);

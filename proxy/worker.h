@@ -19,6 +19,7 @@
 #include <stdint.h>
 
 #include "base/clock.h"
+#include "filters/filter.h"
 
 struct channel;
 struct conf;
@@ -40,6 +41,8 @@ struct worker {
 	size_t			 nlisteners;
 	struct pool		**pools;	/* as conf->backends; ours */
 	struct resolver		*resolver;	/* ours */
+	struct filter_worker	 filters;	/* what filters get of us */
+	bool			 filters_started;
 	struct session		*sessions;	/* all, linked; theirs */
 	size_t			 nsessions;	/* their number; theirs */
 	bool			 retired;	/* nobody comes any more */

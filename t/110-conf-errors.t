@@ -95,7 +95,7 @@ backend "far" {	#! backend "far" has no address
 	identity = "tproxy"	#! identity: "tproxy" is not available in this version
 }
 route "*" { backend = "postfx" }	#! backend: there is no backend "postfx" (did you mean "postfix"?)
-filter "policy" { type = "policy" file = "x" }	#! type: there is no filter type "policy" in this version
+filter "policy" { type = "policy" file = "x" }	#! type: there is no filter type "policy"
 END
 spew('more.conf', <<'END');
 # included
@@ -120,11 +120,7 @@ is($status, 2, 'mistakes: exit status 2');
 is_deeply([split /\n/, $said], [expected('bad.conf')],
     'all of them, in order');
 
-# Options have mistakes as well, and replace what is wrong in the file.
-($status, $said) = check('-c', $file, '--policy', 'x');
-is($status, 2, '--policy is refused');
-like($said, qr/^vratar check: --policy: policy files come with the rules/,
-    'with its reason');
+# Options have mistakes as well.
 is_deeply([check('--listen', '127.0.0.1:0', '--backend', '127.0.0.1:25',
     '--hostname', 'mx.example.org')], [0, ''], 'options need no file');
 ($status, $said) = check('--listen', '127.0.0.1:0', '--backend',

@@ -220,7 +220,7 @@ static const struct {
 	    "cert\n" },
 	{ "a chain of nothing", BLOCKS "filter x { type = y z = { 1, 2 } }\n"
 	    "listen \"unix:/m\" {\n chain = { x,\n \"policy\" }\n}\n",
-	    "c:4: type: there is no filter type \"y\" in this version\n"
+	    "c:4: type: there is no filter type \"y\"\n"
 	    "c:7: chain: there is no filter \"policy\"\n" },
 	{ "a filter without a type", BLOCKS "filter x {\n file = \"/x\"\n}\n",
 	    "c:4: filter \"x\" has no type\n" },
@@ -620,8 +620,8 @@ static const struct {
 	    "vratar serve: unknown option \"a:1\"\n" },
 	{ { "serve", "--flags" }, -1, "vratar serve: unknown option "
 	    "\"--flags\" (did you mean \"--flag\"?)\n" },
-	{ { "serve", "--policy", "p" }, -1, "vratar serve: --policy: policy "
-	    "files come with the rules, and this version has none\n" },
+	{ { "serve", "--policy", "p" }, 0, "" },
+	{ { "serve", "--policy" }, -1, "vratar serve: --policy needs FILE\n" },
 	{ { "serve", "-cf" }, -1,
 	    "vratar serve: unknown option \"-cf\" (did you mean \"-c\"?)\n" },
 	{ { "serve", "" }, -1, "vratar serve: unknown option \"\"\n" },

@@ -1,0 +1,105 @@
+/*
+ * chain - asks the filters of a session in order, waits for those that need
+ * time, and merges what they say into one verdict.
+ *
+ * The engine asks one question at a time. Either it is answered when the
+ * function returns true, or done() is called later, from the loop, when it
+ * is; in both cases chain_result() is the answer. Meanwhile the engine may end
+ * the transaction or the session: then done() is not called.
+ *
+ * A filter that fails (filter.h) never ends more than what its on-failure
+ * says: a warning is logged, and the chain goes on.
+ */
+#ifndef FILTERS_CHAIN_H
+#define FILTERS_CHAIN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "filters/filter.h"
+
+/* A configured instance: one "filter" block. */
+struct filter_conf {
+	char			*name;		/* the title of the block */
+	const struct filter	*type;
+	struct filter_instance	 self;
+	void			*settings;	/* type->settings_size; ours */
+	uint64_t		 timeout;	/* ms, for one answer */
+	enum verdict		 on_failure;	/* TEMPFAIL, REJECT, ACCEPT */
+	bool			 observe;	/* verdicts are only logged */
+};
+
+/* The filters of a listener, in order. n 0: there is no chain. */
+struct chain_conf {
+	struct filter_conf	**filters;	/* theirs; the array is ours */
+	size_t			 n;
+	unsigned		 events, edits, wants;	/* of all */
+};
+
+/* Add one, and its bits. */
+void chain_conf_add(struct chain_conf *c, struct filter_conf *f);
+void chain_conf_fini(struct chain_conf *c);
+
+struct chain;
+
+typedef void chain_done_fn(void *arg);
+
+/*
+ * For one session. conf and facts are borrowed; the engine keeps facts up to
+ * date. Nothing is asked yet.
+ */
+struct chain *chain_new(const struct chain_conf *conf,
+    const struct facts *facts, chain_done_fn *done, void *arg);
+/* Ends the transaction, if there is one, tells the filters, and leaves NULL;
+   NULL is fine. */
+void chain_free(struct chain **c);
+
+struct chain_result {
+	enum verdict	 verdict;	/* CONTINUE, REJECT, TEMPFAIL or
+					   DISCARD */
+	const char	*reply;		/* "550 5.7.1 …" of REJECT, TEMPFAIL */
+	const char	*by;		/* the rule or filter that decided */
+};
+
+/* The answer to the last question; valid until the next one, or the end of
+   the transaction. */
+const struct chain_result *chain_result(const struct chain *c);
+
+bool chain_connect(struct chain *c);
+bool chain_helo(struct chain *c);
+bool chain_auth(struct chain *c);
+
+/* A transaction begins, even when it is refused. t is borrowed until
+   chain_end(). */
+bool chain_mail(struct chain *c, struct txn *t);
+bool chain_rcpt(struct chain *c, const struct txn_rcpt *r);
+bool chain_data(struct chain *c);
+
+/* Does anybody want to see content? */
+bool chain_wants_content(const struct chain *c);
+/*
+ * A piece of content. A verdict about the message is not told here but at
+ * chain_eom(), since the client cannot be told before. p is borrowed until the
+ * call returns.
+ */
+bool chain_content(struct chain *c, const char *p, size_t len);
+bool chain_eom(struct chain *c);
+
+/*
+ * The transaction is over, whatever the result; with none it does nothing. The
+ * decision record is logged: t->reply and t->queue_id are in it. Call it
+ * before t is freed.
+ */
+void chain_end(struct chain *c);
+
+/* The backend that filters chose for this recipient or message, or NULL. */
+const char *chain_routed(const struct chain *c);
+
+/* For vratar test: who hears of each answer, edits and all. NULL: off. */
+typedef void chain_watch_fn(void *arg, const struct filter_conf *f,
+    enum filter_event ev, enum verdict v, const char *reply,
+    const char *place);
+void chain_watch(struct chain *c, chain_watch_fn *watch, void *arg);
+
+#endif

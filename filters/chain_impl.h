@@ -1,0 +1,143 @@
+/*
+ * chain_impl - struct chain and a filter's place in it; for chain*.c only.
+ *
+ *	chain.c		the question: who is asked, waiting, merging
+ *	chain_slot.c	what a filter calls
+ *	chain_content.c	content as events: header, eoh, body, eom
+ *	chain_record.c	the decision record
+ */
+#ifndef FILTERS_CHAIN_IMPL_H
+#define FILTERS_CHAIN_IMPL_H
+
+#include <sys/queue.h>
+
+#include "base/clock.h"
+#include "base/obj.h"
+#include "filters/chain.h"
+#include "filters/header.h"
+
+#define EV_BIT(ev)	(1u << (ev))
+
+#define EV_BITS_CONTENT	(EV_BIT(EV_HEADER) | EV_BIT(EV_EOH) | EV_BIT(EV_BODY))
+
+/* What a filter last had to say in this transaction, and its time. */
+struct place_record {
+	enum verdict		 verdict;
+	enum filter_event	 event;
+	char			*rule;		/* ours; or NULL */
+	uint64_t		 spent_us;
+	bool			 failed;
+};
+
+struct place {
+	struct chain_slot	 slot;		/* first: the filter has this */
+	unsigned		 magic;
+#define PLACE_MAGIC		 0x91ace001
+	struct chain		*chain;		/* NULL: the session is over */
+	const struct filter_conf *conf;
+
+	enum {
+		PLACE_IDLE,		/* it has no question */
+		PLACE_ASKED,		/* inside its event function */
+		PLACE_WAITS,		/* after V_WAIT */
+		PLACE_ANSWERED		/* chain_resume() was called */
+	}			 state;
+	enum verdict		 answer;	/* when ANSWERED */
+	const char		*broken;	/* its promise; static */
+	char			*reply;		/* "550 5.7.1 …"; ours */
+	char			*rule;		/* chain_place(); ours */
+	uint64_t		 delay_ms;
+	uint64_t		 asked_us;	/* clock_us() of the question */
+
+	bool			 in_txn;	/* told of MAIL; abort is due */
+	bool			 failed;	/* until the transaction ends */
+	bool			 skip_body;
+	struct place_record	 record;
+	STAILQ_ENTRY(place)	 retired;
+};
+
+/* What follows for the question from what a filter said. */
+enum step {
+	STEP_NEXT,		/* the next filter is asked */
+	STEP_STOP,		/* no other is */
+	STEP_WAIT
+};
+
+struct chain {
+	unsigned		 magic;
+#define CHAIN_MAGIC		 0xc4a1f117
+	const struct chain_conf	*conf;
+	const struct facts	*facts;
+	chain_done_fn		*done;
+	void			*arg;
+	chain_watch_fn		*watch;
+	void			*watch_arg;
+	struct place		**places;	/* conf->n */
+
+	/* The question */
+	enum filter_event	 event;
+	const struct txn_rcpt	*rcpt;
+	struct header		 header;
+	struct slice		 piece;		/* of the body */
+	size_t			 next;		/* place to ask next */
+	struct place		*asked;		/* whose answer is awaited */
+	enum {
+		WAIT_NO,
+		WAIT_FILTER,		/* its time-out */
+		WAIT_RESUMED,		/* for the loop: it has answered */
+		WAIT_DELAY
+	}			 waiting;
+	enum step		 after_delay;
+	struct timer		 timer;
+
+	/* The answer */
+	struct chain_result	 result;
+	char			*reply, *by;	/* of it; ours */
+	bool			 session_accepted, message_accepted;
+	bool			 decided;	/* the message is refused or
+						   discarded; told at eom */
+	const struct filter_conf *decided_by;
+	enum filter_event	 decided_at;
+
+	/* Where to send it; ours */
+	char			*route_session, *route_txn, *route_rcpt;
+
+	/* Content */
+	struct txn		*txn;		/* the engine's; NULL: none */
+	enum {
+		CONTENT_NONE,		/* no content event is under way */
+		CONTENT_FEED,		/* in is being looked at */
+		CONTENT_FINISH		/* it was the last; eom follows */
+	}			 content;
+	enum {
+		AT_HEADER, AT_EOH, AT_REST, AT_BODY, AT_EOM
+	}			 part;		/* what comes next */
+	struct header_parser	 parser;
+	bool			 parsing;	/* parser is in use */
+	struct slice		 in, rest;	/* not looked at yet */
+	char			*backlog;	/* where in is while we wait */
+};
+
+/* chain.c */
+/* Fail: the filter did not do what it must. Returns what follows. */
+enum step chain_fail(struct chain *c, struct place *p, const char *why);
+/* Decide about the message, or whatever is asked about. reply is copied. */
+void chain_decide(struct chain *c, enum verdict v, const char *reply,
+    const char *by);
+void chain_set_text(char **to, const char *text);
+
+/* chain_content.c */
+/* Find the next content event that somebody wants; false: no more now. */
+bool chain_next_event(struct chain *c);
+/* We wait: what was borrowed has to be ours. */
+void chain_keep_content(struct chain *c);
+void chain_drop_content(struct chain *c);
+
+/* chain_record.c */
+void chain_record(struct chain *c, struct place *p, enum verdict v);
+void chain_log_record(const struct chain *c);
+void chain_log_verdict(const struct chain *c, const struct place *p,
+    enum verdict v, const char *reply);
+void chain_clear_record(struct place *p);
+
+#endif

@@ -1,0 +1,114 @@
+/*
+ * chain_record - the decision record: for each transaction who sent what to
+ * whom, what each filter said of it, at which rule and in what time, and what
+ * the client was told. One line of the log:
+ *
+ *	decision from=<a@example.org> accepted=1 refused=2 verdict=reject
+ *	at=eom by=policy.rules:17 reply="554 5.7.1 …"
+ *	filter.policy=reject@eom,317us,policy.rules:17
+ *
+ * What is decided before there is a transaction has a line of its own,
+ * "verdict", and so has what an observed filter would have done, "observe".
+ */
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "filters/chain_impl.h"
+
+#define LINE_ROOM	3000	/* of the 4000 a log line may have */
+
+void
+chain_record(struct chain *c, struct place *p, enum verdict v)
+{
+	p->record.verdict = v;
+	p->record.event = c->event;
+	chain_set_text(&p->record.rule, p->rule);
+}
+
+void
+chain_clear_record(struct place *p)
+{
+	free(p->record.rule);
+	memset(&p->record, 0, sizeof(p->record));
+}
+
+static const char *
+quoted(char out[1200], const char *text)
+{
+	return log_quote(out, 1200, text, strlen(text), 280);
+}
+
+void
+chain_log_verdict(const struct chain *c, const struct place *p, enum verdict v,
+    const char *reply)
+{
+	const char *event = filter_event_name(c->event);
+	char q[1200], r[1200];
+
+	if (!p->conf->observe && c->event >= EV_MAIL)
+		return;			/* it will be in the record */
+	log_info(c->facts->id, "%s filter=%s at=%s %s=%s%s%s%s%s",
+	    p->conf->observe ? "observe" : "verdict", p->conf->name, event,
+	    p->conf->observe ? "would" : "verdict", verdict_name(v),
+	    p->rule ? " rule=" : "", p->rule ? quoted(q, p->rule) : "",
+	    reply ? " reply=" : "", reply ? quoted(r, reply) : "");
+}
+
+static const char *
+verdict_in_record(const struct place_record *r)
+{
+	return r->failed ? "failed" : verdict_name(r->verdict);
+}
+
+static void
+add_filter(struct buf *b, const struct place *p)
+{
+	const struct place_record *r = &p->record;
+	char rule[1200];
+
+	buf_addf(b, " filter.%s=%s", p->conf->name, verdict_in_record(r));
+	if (r->verdict != V_CONTINUE)
+		buf_addf(b, "@%s", filter_event_name(r->event));
+	buf_addf(b, ",%lluus", (unsigned long long)r->spent_us);
+	if (r->rule != NULL)
+		buf_addf(b, ",%s", quoted(rule, r->rule));
+}
+
+/* The message as a whole: a recipient that was refused is none of it. */
+static const char *
+overall(const struct chain *c)
+{
+	if (c->txn->discarded)
+		return verdict_name(V_DISCARD);
+	if (c->result.verdict != V_CONTINUE && c->decided_at != EV_RCPT)
+		return verdict_name(c->result.verdict);
+	return c->message_accepted || c->session_accepted ? "accept" :
+	    "continue";
+}
+
+void
+chain_log_record(const struct chain *c)
+{
+	const struct txn *t = c->txn;
+	char from[1200], by[1200], reply[1200];
+	struct buf b;
+	size_t i;
+
+	buf_init(&b, LINE_ROOM);
+	buf_addf(&b, "decision from=%s accepted=%zu refused=%zu verdict=%s",
+	    quoted(from, t->from), t->naccepted, t->nrefused, overall(c));
+	if (c->decided_by != NULL)
+		buf_addf(&b, " at=%s by=%s", filter_event_name(c->decided_at),
+		    quoted(by, c->by != NULL ? c->by : c->decided_by->name));
+	if (t->reply != NULL)
+		buf_addf(&b, " reply=%s", quoted(reply, t->reply));
+	if (t->queue_id != NULL)
+		buf_addf(&b, " queue-id=%s", quoted(by, t->queue_id));
+	for (i = 0; i < c->conf->n; i++)
+		add_filter(&b, c->places[i]);
+	log_info(c->facts->id, "%s", b.p);
+	buf_fini(&b);
+}

@@ -1,0 +1,272 @@
+/*
+ * chain_slot - what a filter may call, with its place in a session.
+ *
+ * Here everything is checked that a filter could get wrong: a broken promise
+ * is remembered in the place, and when the filter has answered it has failed.
+ */
+
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "filters/chain_impl.h"
+#include "smtp/address.h"
+#include "smtp/param.h"
+#include "smtp/reply.h"
+
+#define REPLY_MAX_TEXT	400	/* fits one line of 512 with code and more */
+#define PLACE_NAME_MAX	200
+#define DELAY_MAX_MS	((uint64_t)5 * 60 * 1000)
+
+static struct place *
+place_of(struct chain_slot *slot)
+{
+	struct place *p;
+
+	/* The slot is its first member. */
+	OBJ_CAST(p, (struct place *)(void *)slot, PLACE_MAGIC);
+	return p;
+}
+
+static bool
+has_question(const struct place *p)
+{
+	return p->chain != NULL && p->state != PLACE_IDLE;
+}
+
+/* It spoke when nobody had asked it. */
+static void
+out_of_turn(struct place *p, const char *what)
+{
+	log_warn(p->slot.id, "filter-misbehaved filter=%s what=\"%s\"%s",
+	    p->conf->name, what, p->chain == NULL ? " session=over" : "");
+	if (p->chain != NULL && p->chain->txn != NULL)
+		p->failed = p->record.failed = true;
+}
+
+static struct place *
+in_turn(struct chain_slot *slot, const char *what)
+{
+	struct place *p = place_of(slot);
+
+	if (has_question(p))
+		return p;
+	out_of_turn(p, what);
+	return NULL;
+}
+
+void
+chain_resume(struct chain_slot *slot, enum verdict v)
+{
+	struct place *p = in_turn(slot, "an answer that nobody waits for");
+
+	if (p == NULL)
+		return;
+	if (p->state == PLACE_ANSWERED) {
+		p->broken = "two answers to one question";
+		return;
+	}
+	p->answer = v;
+	if (p->state == PLACE_WAITS) {
+		p->chain->waiting = WAIT_RESUMED;
+		timer_set(&p->chain->timer, 0);
+	}
+	p->state = PLACE_ANSWERED;
+}
+
+/* Replies */
+
+/* "X.Y.Z" of the class of code? */
+static bool
+is_enhanced(const char *s, int code)
+{
+	char text[16];
+
+	snprintf(text, sizeof(text), "%s", s);
+	return reply_enhanced(code, text, strlen(text)) == strlen(s);
+}
+
+/* One printable line. */
+static void
+clean(char *p)
+{
+	for (; *p != '\0'; p++)
+		if ((unsigned char)*p < ' ' || *p == 127)
+			*p = '?';
+}
+
+void
+chain_reply(struct chain_slot *slot, int code, const char *enhanced,
+    const char *fmt, ...)
+{
+	struct place *p = in_turn(slot, "a reply without a question");
+	char text[REPLY_MAX_TEXT];
+	va_list ap;
+
+	if (p == NULL)
+		return;
+	if (code < 400 || code > 599 ||
+	    (enhanced != NULL && !is_enhanced(enhanced, code))) {
+		p->broken = "a reply that is none";
+		return;
+	}
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	clean(text);
+	free(p->reply);
+	p->reply = xasprintf("%d %s%s%s", code, enhanced ? enhanced : "",
+	    enhanced ? " " : "", text);
+}
+
+void
+chain_place(struct chain_slot *slot, const char *place)
+{
+	struct place *p = in_turn(slot, "a rule's place without a question");
+	char text[PLACE_NAME_MAX];
+
+	if (p == NULL)
+		return;
+	snprintf(text, sizeof(text), "%s", place);
+	clean(text);
+	chain_set_text(&p->rule, text);
+}
+
+/* What else follows */
+
+void
+chain_delay(struct chain_slot *slot, uint64_t ms)
+{
+	struct place *p = in_turn(slot, "a delay without a question");
+
+	if (p == NULL)
+		return;
+	p->delay_ms = ms < DELAY_MAX_MS ? ms : DELAY_MAX_MS;
+}
+
+void
+chain_route(struct chain_slot *slot, const char *backend)
+{
+	struct place *p = in_turn(slot, "a route without a question");
+	struct chain *c;
+
+	if (p == NULL)
+		return;
+	c = p->chain;
+	if (p->conf->observe)
+		log_info(c->facts->id, "observe filter=%s at=%s would=route "
+		    "backend=%s", p->conf->name, filter_event_name(c->event),
+		    backend);
+	else if (c->event < EV_MAIL)
+		chain_set_text(&c->route_session, backend);
+	else if (c->event == EV_MAIL)
+		chain_set_text(&c->route_txn, backend);
+	else if (c->event == EV_RCPT)
+		chain_set_text(&c->route_rcpt, backend);
+	else
+		p->broken = "a route after the recipients";
+}
+
+/* Edits: hostile until checked, because filters pass on what strangers sent
+   and another filter's program may have been written by anybody. */
+
+static bool
+is_field_name(const char *s)
+{
+	if (s == NULL || *s == '\0' || strlen(s) > 998)
+		return false;
+	for (; *s != '\0'; s++)
+		if (*s <= ' ' || *s >= 127 || *s == ':')
+			return false;
+	return true;
+}
+
+/* Printable, UTF-8 or not, or folded: a line end with a space behind it. */
+static bool
+is_field_value(const char *s)
+{
+	for (; s != NULL && *s != '\0'; s++) {
+		if (*s == '\r' && s[1] == '\n')
+			s++;
+		if (*s == '\n' ? s[1] != ' ' && s[1] != '\t' :
+		    ((unsigned char)*s < ' ' && *s != '\t') || *s == 127)
+			return false;
+	}
+	return true;
+}
+
+static bool
+is_mailbox(const char *s, bool null_ok)
+{
+	static const struct address_limits limits = { 1000, 1000, 1000 };
+	struct address a;
+	const char *why;
+
+	if (s == NULL || *s == '\0')
+		return null_ok;
+	return address_parse_mailbox(&a, s, strlen(s), &limits, &why) == 0;
+}
+
+static bool
+are_params(const char *s, enum param_where where)
+{
+	static const struct ext_set all = { .bits = ~0u, .auth = ~0u };
+	struct params p;
+	const char *why;
+
+	return s == NULL || *s == '\0' ||
+	    params_parse(&p, where, SLICE_STR(s), &all, &why) == 0;
+}
+
+static bool
+is_valid(const struct txn_edit *e)
+{
+	switch (e->kind) {
+	case EDIT_ADD_HEADER:
+	case EDIT_INSERT_HEADER:
+	case EDIT_CHANGE_HEADER:
+	case EDIT_DELETE_HEADER:
+		return is_field_name(e->name) && is_field_value(e->value);
+	case EDIT_REPLACE_BODY:
+		return e->value != NULL || e->len == 0;
+	case EDIT_ADD_RCPT:
+		return is_mailbox(e->value, false) &&
+		    are_params(e->name, PARAM_RCPT);
+	case EDIT_DELETE_RCPT:
+		return e->value != NULL;
+	case EDIT_CHANGE_FROM:
+		return is_mailbox(e->value, true) &&
+		    are_params(e->name, PARAM_MAIL);
+	case EDIT_QUARANTINE:
+		return is_field_value(e->value);
+	case EDIT_KINDS:
+		break;
+	}
+	return false;
+}
+
+void
+chain_edit(struct chain_slot *slot, const struct txn_edit *edit)
+{
+	struct place *p = in_turn(slot, "an edit without a question");
+	struct txn_edit e = *edit;
+
+	if (p == NULL)
+		return;
+	e.by = p->conf->name;
+	if (p->chain->txn == NULL)
+		p->broken = "an edit where there is no message";
+	else if ((unsigned)e.kind >= EDIT_KINDS ||
+	    !(p->conf->self.edits & EDIT_BIT(e.kind)))
+		p->broken = "an edit that it did not declare";
+	else if (!is_valid(&e))
+		p->broken = "an edit that is not valid";
+	else if (p->conf->observe)
+		log_info(p->slot.id, "observe filter=%s at=%s would=\"%s\"",
+		    e.by, filter_event_name(p->chain->event),
+		    txn_edit_name(e.kind));
+	else if (!txn_add_edit(p->chain->txn, &e))
+		p->broken = "too many edits";
+}

@@ -1,0 +1,289 @@
+/*
+ * conf_filters - the filter blocks, modules, and the chain of each listener.
+ *
+ * A block has the rows that all filters share, in conf.def, and the rows of its
+ * type, which the filter brings along. A filter that may ask for what is not
+ * done in this version is a mistake: an edit that is forgotten would be a
+ * header that somebody relies on.
+ */
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "filters/filters.h"
+#include "proxy/conf_impl.h"
+
+/* Edits that are collected and not yet applied. */
+#define EDITS_LATER	(EDITS_CONTENT | EDIT_BIT(EDIT_QUARANTINE))
+
+static struct place
+at_line(int line)
+{
+	return (struct place){ .line = line };
+}
+
+/* Modules */
+
+void
+conf_load_modules(struct loader *l)
+{
+	size_t i;
+	char *why;
+
+	for (i = 0; i < l->c->load_module.n; i++)
+		if (filters_load(l->c->load_module.v[i], &why) == NULL) {
+			mistake_add(&l->m, at_line(conf_line(l->root,
+			    "load-module", (unsigned)i)), "load-module: %s",
+			    why);
+			free(why);
+		}
+}
+
+/* The rows of a block */
+
+static const struct filter *
+find_type(struct loader *l, cfg_t *s, const char *name)
+{
+	struct place at = at_line(conf_line(s, "type", 0));
+	const struct filter *f = filters_find(name);
+	size_t i;
+
+	if (f != NULL)
+		return f;
+	for (i = 0; (f = filters_nth(i)) != NULL; i++)
+		if (setting_distance(name, f->name) != -1)
+			break;
+	if (f != NULL)
+		mistake_add(&l->m, at, "type: there is no filter type \"%s\" "
+		    "(did you mean \"%s\"?)", name, f->name);
+	else
+		mistake_add(&l->m, at, "type: there is no filter type \"%s\"",
+		    name);
+	return NULL;
+}
+
+/* Names in the block that are in neither table. */
+static void
+check_names(struct loader *l, cfg_t *s, const struct filter *type)
+{
+	const char *name, *meant;
+	unsigned i;
+	int line;
+
+	for (i = 0; (name = conf_given_name(s, i, &line)) != NULL; i++) {
+		if (setting_find(filter_rows, name) != NULL ||
+		    (type->settings != NULL &&
+		    setting_find(type->settings, name) != NULL))
+			continue;
+		meant = setting_nearest(filter_rows, name);
+		if (meant == NULL && type->settings != NULL)
+			meant = setting_nearest(type->settings, name);
+		if (meant != NULL)
+			mistake_add(&l->m, at_line(line), "unknown setting "
+			    "\"%s\" of a filter of type \"%s\" (did you mean "
+			    "\"%s\"?)", name, type->name, meant);
+		else
+			mistake_add(&l->m, at_line(line), "unknown setting "
+			    "\"%s\" of a filter of type \"%s\"", name,
+			    type->name);
+	}
+}
+
+static struct filter_conf *
+new_filter(struct loader *l, const char *name, const struct filter *type)
+{
+	struct filter_conf *f = xcalloc(1, sizeof(*f));
+
+	f->name = xstrdup(name);
+	f->type = type;
+	if (type->settings != NULL) {
+		f->settings = xcalloc(1, type->settings_size);
+		setting_defaults(type->settings, f->settings);
+	}
+	l->c->filters = xrealloc(l->c->filters,
+	    (l->c->nfilters + 1) * sizeof(l->c->filters[0]));
+	l->c->filters[l->c->nfilters++] = f;
+	return f;
+}
+
+/* Setting it up */
+
+/* "x", "y" and so on, for mistakes. */
+static void
+name_edits(struct buf *out, unsigned edits)
+{
+	int kind;
+
+	for (kind = 0; kind < EDIT_KINDS; kind++)
+		if (edits & EDIT_BIT(kind))
+			buf_addf(out, "%s\"%s\"", out->len > 0 ? ", " : "",
+			    txn_edit_name((enum txn_edit_kind)kind));
+}
+
+static void
+check_edits(struct loader *l, const struct filter_conf *f, struct place at)
+{
+	unsigned later = f->self.edits & EDITS_LATER;
+	struct buf names;
+
+	if (later == 0 || f->observe || l->o->any_edits)
+		return;
+	buf_init(&names, 1000);
+	name_edits(&names, later);
+	mistake_add(&l->m, at, "filter \"%s\" may ask for %s, which this "
+	    "version cannot do", f->name, names.p);
+	buf_fini(&names);
+}
+
+/* What setup wrote is lines with places of their own: mistakes, or warnings. */
+static void
+report(struct loader *l, struct place at, char *text, bool good)
+{
+	size_t len = strlen(text);
+
+	if (good) {
+		fputs(text, l->err);
+		return;
+	}
+	if (len > 0 && text[len - 1] == '\n')
+		text[len - 1] = '\0';
+	mistake_add_text(&l->m, at.line, text);
+}
+
+static void
+setup(struct loader *l, struct filter_conf *f, struct place at)
+{
+	struct setting_list backends = { 0 };
+	char *why = NULL, *text = NULL;
+	struct filter_host host = {
+		.name = f->name, .hostname = l->c->hostname,
+		.recipient_delimiter = l->c->recipient_delimiter,
+		.backends = &backends,
+	};
+	size_t i, len;
+	int r;
+
+	backends.v = xcalloc(l->c->nbackends + 1, sizeof(backends.v[0]));
+	for (i = 0; i < l->c->nbackends; i++)
+		backends.v[backends.n++] = l->c->backends[i].name;
+	if ((host.err = open_memstream(&text, &len)) == NULL)
+		fatal("out of memory");
+	r = filters_setup(f, &host, &why);
+	fclose(host.err);
+	if (*text != '\0')
+		report(l, at, text, r == 0);
+	if (r == -1 && why != NULL)
+		mistake_add(&l->m, at, "filter \"%s\": %s", f->name, why);
+	else if (r == -1 && *text == '\0')
+		mistake_add(&l->m, at, "filter \"%s\" cannot be set up",
+		    f->name);
+	else if (r == 0)
+		check_edits(l, f, at);
+	free(why);
+	free(text);
+	free(backends.v);
+}
+
+static void
+load_filter(struct loader *l, cfg_t *s)
+{
+	struct filter_draft d = { 0 };
+	const struct filter *type = NULL;
+	struct filter_conf *f;
+	size_t before = l->m.n;
+
+	setting_defaults(filter_rows, &d);
+	conf_apply(s, filter_rows, &d, &l->m);
+	if (d.type == NULL)
+		mistake_add(&l->m, at_line(conf_start(s)),
+		    "filter \"%s\" has no type", cfg_title(s));
+	else
+		type = find_type(l, s, d.type);
+	if (type != NULL) {
+		check_names(l, s, type);
+		f = new_filter(l, cfg_title(s), type);
+		f->timeout = d.timeout;
+		/* The words are in the order of the verdicts. */
+		f->on_failure = V_ACCEPT + (enum verdict)d.on_failure;
+		f->observe = d.observe;
+		if (type->settings != NULL)
+			conf_apply(s, type->settings, f->settings, &l->m);
+		/* A filter need not cope with settings that are wrong. */
+		if (l->m.n == before)
+			setup(l, f, at_line(conf_start(s)));
+	}
+	setting_fini(filter_rows, &d);
+}
+
+/* --policy FILE: one filter of that type, on every listener. */
+static void
+load_policy_option(struct loader *l)
+{
+	const struct filter *type = filters_find("policy");
+	const struct setting *file;
+	struct filter_conf *f;
+	char *why;
+
+	if (type == NULL ||
+	    (file = setting_find(type->settings, "file")) == NULL) {
+		mistake_add(&l->m, (struct place){ .option = "--policy" },
+		    "there is no filter type \"policy\"");
+		return;
+	}
+	f = new_filter(l, "policy", type);
+	f->timeout = 30000;
+	f->on_failure = V_TEMPFAIL;
+	if (setting_set(file, f->settings, l->o->policy, &why) == -1) {
+		mistake_add(&l->m, (struct place){ .option = "--policy" },
+		    "%s", why);
+		free(why);
+	} else
+		setup(l, f, (struct place){ .option = "--policy" });
+}
+
+void
+conf_load_filters(struct loader *l)
+{
+	unsigned i;
+	cfg_t *s;
+
+	if (l->o->policy != NULL) {
+		load_policy_option(l);
+		return;
+	}
+	for (i = 0; (s = conf_section(l->root, "filter", i)) != NULL; i++)
+		load_filter(l, s);
+}
+
+/* Chains */
+
+static struct filter_conf *
+find_filter(const struct conf *c, const char *name)
+{
+	size_t i;
+
+	for (i = 0; i < c->nfilters; i++)
+		if (strcmp(c->filters[i]->name, name) == 0)
+			return c->filters[i];
+	return NULL;
+}
+
+/* Names that lead nowhere were reported with the listener. */
+void
+conf_load_chains(struct loader *l)
+{
+	struct conf_listener *on;
+	struct filter_conf *f;
+	size_t i, j;
+
+	for (i = 0; i < l->c->nlisteners; i++) {
+		on = &l->c->listeners[i];
+		if (l->o->policy != NULL && l->c->nfilters > 0)
+			chain_conf_add(&on->filters, l->c->filters[0]);
+		for (j = 0; l->o->policy == NULL && j < on->chain.n; j++)
+			if ((f = find_filter(l->c, on->chain.v[j])) != NULL)
+				chain_conf_add(&on->filters, f);
+	}
+}
