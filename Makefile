@@ -14,11 +14,13 @@
 # What a bare Debian lacks for building, and for the tests on top of it.
 BUILD_DEPS = gcc libc6-dev pkg-config libevent-dev libssl-dev \
              libconfuse-dev libidn2-dev libunbound-dev libldns-dev \
-             libsystemd-dev uthash-dev
+             libsystemd-dev uthash-dev libpcre2-dev libunistring-dev \
+             libdb-dev liblmdb-dev libcdb-dev
 CHECK_DEPS = perl libio-socket-ssl-perl openssl mandoc procps python3 swaks \
              postfix sasl2-bin libsasl2-modules
 
-PKGS      = libevent openssl libconfuse libidn2 libunbound ldns libsystemd
+PKGS      = libevent openssl libconfuse libidn2 libunbound ldns libsystemd \
+            libpcre2-8 lmdb libcdb
 CC       ?= cc
 CFLAGS   ?= -O2 -g
 PREFIX    = /usr/local
@@ -28,7 +30,7 @@ WARN      = -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
 PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
 PKG_LIBS   := $(shell pkg-config --libs $(PKGS) 2>/dev/null)
 override CPPFLAGS += -I. -Iproxy -It -D_GNU_SOURCE $(PKG_CFLAGS)
-override LDLIBS   += $(PKG_LIBS)
+override LDLIBS   += $(PKG_LIBS) -ldb -lunistring
 O         = obj
 PROG      = vratar
 ifeq ($(SAN),1)
@@ -72,7 +74,27 @@ SRCS = \
 	proxy/smtp/param.c \
 	proxy/smtp/xclient.c \
 	rules/table.c \
+	rules/fold.c \
+	rules/keys.c \
+	rules/ask.c \
+	rules/report.c \
+	rules/braces.c \
+	rules/lines.c \
+	rules/index.c \
 	rules/texthash.c \
+	rules/inline.c \
+	rules/stored.c \
+	rules/bdb.c \
+	rules/lmdb.c \
+	rules/cdb.c \
+	rules/compose.c \
+	rules/subst.c \
+	rules/patterns.c \
+	rules/regex_rule.c \
+	rules/pcre.c \
+	rules/regexp.c \
+	rules/cidr.c \
+	rules/remote.c \
 	filters/txn.c \
 	filters/header.c \
 	filters/chain.c \
@@ -80,6 +102,7 @@ SRCS = \
 	filters/chain_content.c \
 	filters/chain_record.c \
 	filters/filters.c \
+	filters/lookup.c \
 	proxy/tls.c \
 	proxy/conf_mistakes.c \
 	proxy/conf_text.c \
@@ -118,7 +141,8 @@ SRCS = \
 	proxy/master_upgrade.c \
 	proxy/master.c \
 	proxy/cmd_check.c \
-	proxy/cmd_serve.c
+	proxy/cmd_serve.c \
+	proxy/cmd_table.c
 
 # What a module of an administrator includes; filters/filter.h first of all.
 HEADERS_filters = filter facts txn

@@ -54,6 +54,7 @@ access_rcpt(const struct conf *c, const struct address *to, bool authenticated,
 		    to->text);
 		return out;
 	case TABLE_FAILED:
+	case TABLE_LIMIT:	/* perhaps he is here: not for us to say no */
 		break;
 	}
 	snprintf(out, outlen, "451 4.3.0 <%s>: recipients cannot be looked up "

@@ -10,5 +10,6 @@
 int cmd_serve(int argc, char **argv);
 int cmd_check(int argc, char **argv);
 int cmd_sink(int argc, char **argv);
+int cmd_table(int argc, char **argv);
 
 #endif

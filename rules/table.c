@@ -2,36 +2,66 @@
  * table - look-up tables by their specification "TYPE:ARGUMENT".
  *
  * Here are the things that are the same for every kind of table: keys are
- * folded, and an address is tried in Postfix's order of its parts.
+ * folded, mistakes are judged, and files are read again when they have changed.
+ *
+ * A changed file is seen by its inode, size and times. They are taken before it
+ * is read, so that a change during the reading shows afterwards.
  */
 
 #include "rules/table.h"
 
+#include <sys/stat.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
-#include "base/buf.h"
+#include "base/clock.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "base/obj.h"
+#include "rules/ask.h"
+#include "rules/fold.h"
+#include "rules/keys.h"
 #include "rules/table_impl.h"
 
-/* Longer keys are in no table: an address has at most a tenth of this. */
-#define KEY_MAX	4096
+#define KEY_MAX		4096	/* an address has at most a tenth of this */
+#define LINE_MAX	((size_t)128 << 10)	/* of a message */
+#define LOOK_MS		1000	/* at the file, at most so often */
+
+struct identity {
+	dev_t		 dev;
+	ino_t		 ino;
+	off_t		 size;
+	struct timespec	 modified, changed;
+};
 
 struct table {
 	unsigned			 magic;
 #define TABLE_MAGIC			 0x7ab1e001
 	const struct table_type		*type;
 	char				*spec;	/* ours */
+	const char			*argument; /* into spec */
+	char				*path;	/* ours; NULL: no file */
 	void				*priv;	/* the type's */
+	bool				 lenient; /* mistakes are only told */
+	uint64_t			 old_limit_hits; /* before a reload */
+	struct identity			 seen;	/* what was read last */
+	uint64_t			 look_at; /* clock_ms() */
+	struct buf			 key;	/* folded */
+	struct buf			 room;	/* of values that are made */
+	struct ask			*ask;	/* ours: a value lives there */
 };
 
 static const struct table_type *const types[] = {
-	&table_texthash,
+	&table_texthash, &table_hash, &table_btree, &table_lmdb, &table_cdb,
+	&table_pcre, &table_regexp, &table_cidr, &table_inline, &table_static,
+	&table_union, &table_unionmap, &table_pipemap, &table_socketmap,
+	&table_tcp,
 };
 
 #define NTYPES	(sizeof(types) / sizeof(types[0]))
+
+/* Specifications */
 
 static const struct table_type *
 type_find(const char *name, size_t len)
@@ -61,32 +91,223 @@ why_no_type(const char *name, size_t len)
 	return why;
 }
 
+char *
+why_errno(const char *path, int error)
+{
+	return xasprintf("%s: %s", path, strerror(error));
+}
+
+static void
+log_mistake(void *arg, const char *mistake)
+{
+	(void)arg;
+	log_warn(0, "table mistake=\"%s\"", mistake);
+}
+
+/* Files */
+
+static int
+identify(const char *path, struct identity *id)
+{
+	struct stat st;
+
+	memset(id, 0, sizeof(*id));
+	if (path == NULL || stat(path, &st) == -1)
+		return -1;
+	id->dev = st.st_dev;
+	id->ino = st.st_ino;
+	id->size = st.st_size;
+	id->modified = st.st_mtim;
+	id->changed = st.st_ctim;
+	return 0;
+}
+
+static bool
+same_time(struct timespec a, struct timespec b)
+{
+	return a.tv_sec == b.tv_sec && a.tv_nsec == b.tv_nsec;
+}
+
+static bool
+same_identity(const struct identity *a, const struct identity *b)
+{
+	return a->dev == b->dev && a->ino == b->ino && a->size == b->size &&
+	    same_time(a->modified, b->modified) &&
+	    same_time(a->changed, b->changed);
+}
+
+/* The type's part of the table; NULL: say() has heard why. */
+static void *
+load(const struct table *t, const struct source *how)
+{
+	struct report report = { how->say, how->arg, 0 };
+	struct source s = *how;
+	void *priv;
+	char *why;
+
+	s.argument = t->argument;
+	s.path = t->path;
+	s.report = &report;
+	if ((priv = t->type->open(&s, &why)) == NULL) {
+		if (why != NULL)
+			s.say(s.arg, why);
+		free(why);
+		return NULL;
+	}
+	if (report.n == 0 || s.lenient)
+		return priv;
+	t->type->close(priv);
+	return NULL;
+}
+
+static void
+reload(struct table *t)
+{
+	struct source s = { .say = log_mistake, .lenient = t->lenient };
+	void *priv;
+
+	if ((priv = load(t, &s)) == NULL) {
+		log_warn(0, "table file=%s reload=failed (the old content "
+		    "stays in use)", t->path);
+		return;
+	}
+	t->old_limit_hits = table_limit_hits(t);
+	t->type->close(t->priv);
+	t->priv = priv;
+	log_info(0, "table file=%s reload=done keys=%zu", t->path,
+	    t->type->size(t->priv));
+}
+
+/* A table that is missing, or being written, stays as it is. */
+static void
+look(struct table *t)
+{
+	uint64_t now = clock_ms();
+	struct identity id;
+
+	if (t->path == NULL || now < t->look_at)
+		return;
+	t->look_at = now + LOOK_MS;
+	if (identify(t->path, &id) == -1 || same_identity(&id, &t->seen))
+		return;
+	t->seen = id;
+	reload(t);
+}
+
+/* Life */
+
+static struct table *
+table_new(const struct table_type *type, const char *spec, size_t len,
+    bool lenient)
+{
+	struct table *t = xcalloc(1, sizeof(*t));
+
+	t->magic = TABLE_MAGIC;
+	t->type = type;
+	t->spec = xstrndup(spec, len);
+	t->argument = strchr(t->spec, ':') + 1;
+	t->lenient = lenient;
+	if ((type->flags & TABLE_FILE) != 0 &&
+	    !((type->flags & TABLE_INLINE) != 0 && t->argument[0] == '{'))
+		t->path = xasprintf("%s%s", t->argument, type->suffix);
+	buf_init(&t->key, 2 * KEY_MAX);
+	buf_init(&t->room, VALUE_MAX);
+	return t;
+}
+
+static struct table *
+open_type(const struct table_type *type, const char *spec, size_t len,
+    const struct source *s)
+{
+	struct table *t = table_new(type, spec, len, s->lenient);
+
+	identify(t->path, &t->seen);
+	t->look_at = clock_ms() + LOOK_MS;
+	if ((t->priv = load(t, s)) == NULL)
+		table_free(&t);
+	return t;
+}
+
+static struct table *
+open_table(const char *spec, size_t len, const struct source *s)
+{
+	const char *colon = memchr(spec, ':', len);
+	const struct table_type *type;
+	char *why;
+
+	if (colon == NULL || colon + 1 == spec + len) {
+		why = xasprintf("\"%.*s\" is not a table "
+		    "(try texthash:/etc/postfix/relay_recipients)",
+		    (int)(len > 200 ? 200 : len), spec);
+	} else {
+		type = type_find(spec, (size_t)(colon - spec));
+		if (type != NULL)
+			return open_type(type, spec, len, s);
+		why = why_no_type(spec, (size_t)(colon - spec));
+	}
+	s->say(s->arg, why);
+	free(why);
+	return NULL;
+}
+
+struct table *
+table_open_strict(const char *spec, table_mistake_fn *say, void *arg)
+{
+	struct source s = { .say = say, .arg = arg, .patient = true };
+
+	return open_table(spec, strlen(spec), &s);
+}
+
+struct table *
+table_open_lenient(const char *spec, table_mistake_fn *say, void *arg)
+{
+	struct source s = { .say = say, .arg = arg, .patient = true,
+	    .lenient = true };
+
+	return open_table(spec, strlen(spec), &s);
+}
+
+/* The first mistake, and how many there are. */
+struct first {
+	char	*mistake;	/* ours */
+	size_t	 n;
+};
+
+static void
+keep_first(void *arg, const char *mistake)
+{
+	struct first *f = arg;
+
+	if (f->n++ == 0)
+		f->mistake = xstrdup(mistake);
+}
+
 struct table *
 table_open(const char *spec, char **why)
 {
-	const char *colon = strchr(spec, ':');
-	const struct table_type *type;
+	struct first f = { 0 };
 	struct table *t;
-	void *priv;
 
-	if (colon == NULL || colon[1] == '\0') {
-		*why = xasprintf("\"%s\" is not a table "
-		    "(try texthash:/etc/postfix/relay_recipients)", spec);
-		return NULL;
-	}
-	type = type_find(spec, (size_t)(colon - spec));
-	if (type == NULL) {
-		*why = why_no_type(spec, (size_t)(colon - spec));
-		return NULL;
-	}
-	if ((priv = type->open(colon + 1, why)) == NULL)
-		return NULL;
-	t = xcalloc(1, sizeof(*t));
-	t->magic = TABLE_MAGIC;
-	t->type = type;
-	t->spec = xstrdup(spec);
-	t->priv = priv;
+	t = table_open_strict(spec, keep_first, &f);
+	if (t == NULL && f.n > 1)
+		*why = xasprintf("%s (and %zu more mistake%s)", f.mistake,
+		    f.n - 1, f.n == 2 ? "" : "s");
+	else if (t == NULL)
+		*why = xstrdup(f.mistake);
+	free(f.mistake);
 	return t;
+}
+
+struct table *
+table_open_member(const char *spec, size_t len, const struct source *around)
+{
+	struct source s = *around;
+
+	if (++s.depth < TABLE_DEPTH)
+		return open_table(spec, len, &s);
+	report_mistake(around->report, around->argument, 0,
+	    "tables within tables, more than %d deep", TABLE_DEPTH);
+	return NULL;
 }
 
 void
@@ -95,12 +316,21 @@ table_free(struct table **t)
 	if (*t == NULL)
 		return;
 	OBJ_CHECK(*t, TABLE_MAGIC);
-	(*t)->type->close((*t)->priv);
+	if ((*t)->priv != NULL)
+		(*t)->type->close((*t)->priv);
+	if ((*t)->ask != NULL)
+		ask_fini((*t)->ask);
+	free((*t)->ask);
 	free((*t)->spec);
+	free((*t)->path);
+	buf_fini(&(*t)->key);
+	buf_fini(&(*t)->room);
 	(*t)->magic = 0;
 	free(*t);
 	*t = NULL;
 }
+
+/* What it is */
 
 const char *
 table_spec(const struct table *t)
@@ -116,122 +346,182 @@ table_size(const struct table *t)
 	return t->type->size(t->priv);
 }
 
+const struct table_type *
+table_type_of(const struct table *t)
+{
+	OBJ_CHECK(t, TABLE_MAGIC);
+	return t->type;
+}
+
+struct table *
+table_member(const struct table *t, size_t i)
+{
+	OBJ_CHECK(t, TABLE_MAGIC);
+	return t->type->member != NULL ? t->type->member(t->priv, i) : NULL;
+}
+
+const struct remote *
+table_remote(const struct table *t)
+{
+	OBJ_CHECK(t, TABLE_MAGIC);
+	return t->type->remote != NULL ? t->type->remote(t->priv) : NULL;
+}
+
+bool
+table_is_remote(const struct table *t)
+{
+	struct table *member;
+	size_t i;
+
+	if (table_remote(t) != NULL)
+		return true;
+	for (i = 0; (member = table_member(t, i)) != NULL; i++)
+		if (table_is_remote(member))
+			return true;
+	return false;
+}
+
+/* The first member of a union or pipemap decides, as in Postfix. */
+bool
+table_wants_whole(const struct table *t)
+{
+	struct table *first = table_member(t, 0);
+
+	if (first != NULL)
+		return table_wants_whole(first);
+	return (t->type->flags & TABLE_PATTERNS) != 0;
+}
+
+uint64_t
+table_limit_hits(const struct table *t)
+{
+	OBJ_CHECK(t, TABLE_MAGIC);
+	return t->old_limit_hits + (t->type->limit_hits != NULL ?
+	    t->type->limit_hits(t->priv) : 0);
+}
+
+/* Look-ups */
+
+static enum table_result
+find(struct table *t, const char *key, size_t len, const char **value)
+{
+	struct query q = { .key = key, .len = len, .room = &t->room };
+	enum table_result r;
+
+	buf_reset(&t->room);
+	r = t->type->find(t->priv, &q);
+	if (r == TABLE_FOUND)
+		*value = q.value;
+	return r;
+}
+
+/* No key holds a NUL, so "a\0b" is not the key "a". */
+static bool
+is_key(struct table *t, const char *key, size_t len)
+{
+	buf_reset(&t->key);
+	if (len > KEY_MAX || (len > 0 && memchr(key, '\0', len) != NULL))
+		return false;
+	if ((t->type->flags & TABLE_FOLDS) != 0)
+		return len > 0 && fold(&t->key, key, len) == 0 &&
+		    !t->key.failed;
+	buf_add(&t->key, key, len);
+	return is_utf8(key, len);
+}
+
+enum table_result
+table_find_local(struct table *t, const char *key, size_t len,
+    const char **value)
+{
+	enum table_result r;
+
+	look(t);
+	if (!is_key(t, key, len))
+		return TABLE_NOT_FOUND;
+	r = find(t, t->key.p, t->key.len, value);
+	if (r == TABLE_FOUND && !is_utf8(*value, strlen(*value))) {
+		log_warn(0, "table spec=\"%s\" value=\"not UTF-8\"", t->spec);
+		return TABLE_FAILED;
+	}
+	return r;
+}
+
+/* For tables made of tables; nobody asks remote ones for us here. */
+static enum table_result
+find_by_asking(struct table *t, const struct keys *k, const char **value)
+{
+	if (t->ask != NULL)
+		ask_fini(t->ask);
+	else
+		t->ask = xcalloc(1, sizeof(*t->ask));
+	ask_start(t->ask, t, k);
+	while (!ask_run(t->ask))
+		ask_answer(t->ask, TABLE_FAILED, NULL, 0);
+	return ask_result(t->ask, value);
+}
+
+enum table_result
+table_find_keys(struct table *t, const struct keys *k, const char **value)
+{
+	enum table_result r = TABLE_NOT_FOUND;
+	const char *key, *unused;
+	size_t at = 0;
+
+	OBJ_CHECK(t, TABLE_MAGIC);
+	if (value == NULL)
+		value = &unused;
+	if (t->type->find == NULL)
+		return find_by_asking(t, k, value);
+	while (r == TABLE_NOT_FOUND && (key = keys_next(k, &at)) != NULL) {
+		r = table_find_local(t, key, strlen(key), value);
+		if (table_wants_whole(t))
+			break;
+	}
+	return r;
+}
+
 enum table_result
 table_find(struct table *t, const char *key, size_t len, const char **value)
 {
-	char folded[KEY_MAX + 1];
-	const char *found;
-	size_t i;
+	enum table_result r;
+	const char *unused;
+	struct keys k;
 
 	OBJ_CHECK(t, TABLE_MAGIC);
-	/* No key holds a NUL, so "a\0b" is not the key "a". */
-	if (len > KEY_MAX || memchr(key, '\0', len) != NULL)
-		return TABLE_NOT_FOUND;
-	for (i = 0; i < len; i++)
-		folded[i] = key[i] >= 'A' && key[i] <= 'Z' ?
-		    (char)(key[i] + 'a' - 'A') : key[i];
-	folded[len] = '\0';
-	return t->type->find(t->priv, folded, len, value ? value : &found);
+	if (t->type->find != NULL)
+		return table_find_local(t, key, len, value ? value : &unused);
+	keys_init(&k);
+	keys_one(&k, key, len);
+	r = table_find_keys(t, &k, value);
+	keys_fini(&k);
+	return r;
 }
 
-/* Addresses */
-
-/* The system's own names have no extensions, whatever their letters. */
-static bool
-is_reserved(const char *local, const char *delimiter)
-{
-	size_t len = strlen(local);
-
-	if (strcasecmp(local, "postmaster") == 0 ||
-	    strcasecmp(local, "mailer-daemon") == 0 ||
-	    strcasecmp(local, "double-bounce") == 0)
-		return true;
-	/* With "-", owner-list and list-request are addresses of the list. */
-	return strchr(delimiter, '-') != NULL &&
-	    (strncasecmp(local, "owner-", 6) == 0 ||
-	    (len > 8 && strcasecmp(local + len - 8, "-request") == 0));
-}
-
-/* Where the extension starts; the whole length when there is none. */
-static size_t
-extension(const char *local, const char *delimiter)
-{
-	size_t len = strlen(local), at;
-
-	if (delimiter == NULL || *delimiter == '\0' ||
-	    is_reserved(local, delimiter))
-		return len;
-	at = strcspn(local, delimiter);
-	return at == 0 ? len : at;	/* "+x" is a user, not an extension */
-}
-
-/* Dot-string of RFC 5321 4.1.2, or anything in UTF-8 (RFC 6531). */
-static bool
-is_dot_string(const char *local, size_t len)
-{
-	static const char atext[] = "abcdefghijklmnopqrstuvwxyz"
-	    "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789!#$%&'*+-/=?^_`{|}~";
-	size_t i;
-
-	if (len == 0 || local[0] == '.' || local[len - 1] == '.')
-		return false;
-	for (i = 0; i < len; i++) {
-		if (local[i] == '.' ? local[i + 1] == '.' :
-		    (unsigned char)local[i] < 0x80 &&
-		    memchr(atext, local[i], sizeof(atext) - 1) == NULL)
-			return false;
-	}
-	return true;
-}
-
-/* Tables hold addresses as one writes them: "a b"@example.org in quotes. */
-static void
-add_local(struct buf *b, const char *local, size_t len)
-{
-	size_t i;
-
-	if (is_dot_string(local, len)) {
-		buf_add(b, local, len);
-		return;
-	}
-	buf_addc(b, '"');
-	for (i = 0; i < len; i++) {
-		if (local[i] == '"' || local[i] == '\\')
-			buf_addc(b, '\\');
-		buf_addc(b, local[i]);
-	}
-	buf_addc(b, '"');
-}
-
-static enum table_result
-find_part(struct table *t, const char *local, size_t len, const char *domain,
+enum table_result
+table_find_text(struct table *t, const char *text, size_t len,
     const char **value)
 {
-	enum table_result r = TABLE_NOT_FOUND;
-	struct buf b;
+	const char *unused;
 
-	buf_init(&b, KEY_MAX);
-	if (local != NULL)
-		add_local(&b, local, len);
-	buf_addc(&b, '@');
-	buf_adds(&b, domain);
-	if (!b.failed)
-		r = table_find(t, b.p, b.len, value);
-	buf_fini(&b);
-	return r;
+	OBJ_CHECK(t, TABLE_MAGIC);
+	if (t->type->find == NULL || (t->type->flags & TABLE_FOLDS) != 0)
+		return table_find(t, text, len, value);
+	look(t);
+	if (len > LINE_MAX)
+		return TABLE_LIMIT;
+	return find(t, text, len, value ? value : &unused);
 }
 
 enum table_result
 table_find_address(struct table *t, const char *local, const char *domain,
     const char *delimiter, const char **value)
 {
-	size_t len = strlen(local), plain = extension(local, delimiter);
 	enum table_result r;
+	struct keys k;
 
-	r = find_part(t, local, len, domain, value);
-	if (r == TABLE_NOT_FOUND && plain < len)
-		r = find_part(t, local, plain, domain, value);
-	if (r == TABLE_NOT_FOUND)
-		r = find_part(t, NULL, 0, domain, value);
+	keys_init(&k);
+	keys_recipient(&k, local, domain, delimiter);
+	r = table_find_keys(t, &k, value);
+	keys_fini(&k);
 	return r;
 }

@@ -4,22 +4,85 @@
 #ifndef RULES_TABLE_IMPL_H
 #define RULES_TABLE_IMPL_H
 
+#include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
+#include "base/buf.h"
+#include "rules/report.h"
 #include "rules/table.h"
+
+struct remote;
+
+/* What a kind is given to make a table of. */
+struct source {
+	const char	*argument;	/* behind "TYPE:" */
+	const char	*path;		/* argument and suffix; NULL: no file */
+	struct report	*report;
+	table_mistake_fn *say;		/* for members; report calls it, too */
+	void		*arg;
+	bool		 lenient;	/* tables with mistakes are used */
+	bool		 patient;	/* may wait for a writer's lock */
+	unsigned	 depth;		/* of tables around this one */
+};
+
+/* One look-up. */
+struct query {
+	const char	*key;		/* a NUL behind it */
+	size_t		 len;
+	struct buf	*room;		/* for a value that is not in the table */
+	const char	*value;		/* the answer */
+};
+
+enum {
+	TABLE_FOLDS	= 1,	/* keys are fixed strings */
+	TABLE_PATTERNS	= 2,	/* see table_wants_whole() */
+	TABLE_FILE	= 4,	/* the argument names a file */
+	TABLE_INLINE	= 8	/* … or is a list within braces */
+};
 
 /* One row for each word in front of the ":" of a specification. */
 struct table_type {
 	const char		*name;
-	/* NULL with *why (ours to free, place included). */
-	void			*(*open)(const char *argument, char **why);
+	const char		*suffix;	/* of the file, or "" */
+	unsigned		 flags;
+	/* NULL with *why (ours to free, place included), or with *why NULL
+	   when it was said. */
+	void			*(*open)(const struct source *s, char **why);
 	void			 (*close)(void *priv);
-	/* key is folded to lower case and is one NUL-terminated string. */
-	enum table_result	 (*find)(void *priv, const char *key,
-				    size_t len, const char **value);
+	/* NULL: table_ask goes through its members, or it is remote. */
+	enum table_result	 (*find)(void *priv, struct query *q);
 	size_t			 (*size)(const void *priv);
+	/* NULL, or how often a pattern hit its limit. */
+	uint64_t		 (*limit_hits)(const void *priv);
+	/* A union or pipemap: the member, NULL after the last. */
+	struct table		*(*member)(const void *priv, size_t i);
+	const struct remote	*(*remote)(const void *priv);
 };
 
 extern const struct table_type table_texthash;
+extern const struct table_type table_hash, table_btree;
+extern const struct table_type table_lmdb;
+extern const struct table_type table_cdb;
+extern const struct table_type table_pcre;
+extern const struct table_type table_regexp;
+extern const struct table_type table_cidr;
+extern const struct table_type table_inline, table_static;
+extern const struct table_type table_union, table_unionmap, table_pipemap;
+extern const struct table_type table_socketmap, table_tcp;
+
+/* For ask.c and compose.c. */
+const struct table_type *table_type_of(const struct table *t);
+struct table *table_member(const struct table *t, size_t i);
+const struct remote *table_remote(const struct table *t);
+/* NULL: say() has heard why. */
+struct table *table_open_member(const char *spec, size_t len,
+    const struct source *around);
+/* A look-up that knows that the table has no members and is not remote. */
+enum table_result table_find_local(struct table *t, const char *key,
+    size_t len, const char **value);
+
+/* "PATH: strerror", for *why. */
+char *why_errno(const char *path, int error);
 
 #endif

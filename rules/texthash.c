@@ -1,128 +1,46 @@
 /*
  * texthash - a text file of keys and values, in memory.
  *
- * The format is that of Postfix (postmap(1), postconf(5)): a logical line
- * starts with text and goes on in lines that start with white space; empty
- * lines and lines whose first text is "#" count for nothing, even in the
- * middle of a logical line. The key ends at the first white space outside
- * double quotes, which stay part of it; the rest is the value.
+ * The format is that of Postfix (postmap(1), postconf(5)). The key ends at the
+ * first white space outside double quotes, which stay part of it; the rest of
+ * the logical line is the value.
  *
- * Stricter than Postfix in one thing: a line that Postfix would skip with a
- * warning is a mistake here, because a recipient that is lost from the list
- * is mail that is refused.
- *
- * The text stays in memory as it was read, cut into strings in place, and the
- * entries are one array: a million keys are two allocations and uthash's
- * buckets, and forked workers share the pages.
+ * A recipient that is lost from the list is mail that is refused: where Postfix
+ * skips a line with a warning, there is a mistake here (report.h).
  */
 
-#include <sys/stat.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "rules/braces.h"
+#include "rules/fold.h"
+#include "rules/index.h"
+#include "rules/lines.h"
 #include "rules/table_impl.h"
 
-#define uthash_malloc(size)	xmalloc(size)
-#include <uthash.h>
-
-/* The number of keys is known, so the buckets are made for it at once and never
-   grow. The macros are expanded in add(). */
-#undef HASH_INITIAL_NUM_BUCKETS
-#undef HASH_INITIAL_NUM_BUCKETS_LOG2
-#define HASH_INITIAL_NUM_BUCKETS	(1U << h->bits)
-#define HASH_INITIAL_NUM_BUCKETS_LOG2	h->bits
-
-#define FILE_MAX	((size_t)1 << 30)	/* uthash counts in 32 bits */
-#define DUPLICATES_MAX	10			/* warnings for one file */
-
-struct entry {
-	char		*key, *value;		/* into text */
-	UT_hash_handle	 hh;
-};
+#define KEY_MAX		4096
+#define DUPLICATES_MAX	10	/* warnings for one file */
 
 struct texthash {
-	char		*path;
-	char		*text;			/* the file, and a NUL */
-	size_t		 len;
-	struct entry	*entries;		/* room for one a line */
-	size_t		 n;
-	struct entry	*by_key;		/* uthash */
-	unsigned	 bits;			/* 2^bits buckets at first */
+	struct index	 index;
+	struct buf	 key;		/* while it is read */
+	struct report	*report;	/* while it is read */
+	const char	*path;		/* while it is read */
 	size_t		 duplicates;
 };
 
-/* One logical line while it is put together, in place. */
-struct logical {
-	char		*start, *end;		/* NULL: none */
-	unsigned long	 line;			/* of its first octet */
-};
-
-static bool
-is_white(char c)
-{
-	return c == ' ' || c == '\t' || c == '\r' || c == '\v' || c == '\f';
-}
-
-/* Reading */
-
-static int
-read_all(struct texthash *h, int fd)
-{
-	size_t room = 0;
-	struct stat st;
-	ssize_t n;
-
-	if (fstat(fd, &st) == 0 && st.st_size > 0)
-		room = (size_t)st.st_size < FILE_MAX ? (size_t)st.st_size :
-		    FILE_MAX;
-	room += 2;	/* one octet to see the end, one for the NUL */
-	h->text = xmalloc(room);
-	while ((n = read(fd, h->text + h->len, room - h->len - 1)) != 0) {
-		if (n == -1 && errno == EINTR)
-			continue;
-		if (n == -1)
-			return -1;
-		h->len += (size_t)n;
-		if (h->len > FILE_MAX) {
-			errno = EFBIG;
-			return -1;
-		}
-		if (room - h->len < 2)
-			h->text = xrealloc(h->text, room *= 2);
-	}
-	h->text[h->len] = '\0';
-	return 0;
-}
-
-static int
-read_file(struct texthash *h)
-{
-	int fd, r;
-
-	fd = open(h->path, O_RDONLY | O_CLOEXEC);
-	if (fd == -1)
-		return -1;
-	r = read_all(h, fd);
-	close(fd);
-	return r;
-}
-
-/* Lines */
-
 /* The first white space outside quotes; NULL when a quote is left open. */
 static char *
-key_end(char *p, const char *end)
+key_end(char *p)
 {
 	bool quoted = false;
 
-	for (; p < end && (quoted || !is_white(*p)); p++) {
-		if (*p == '\\' && p + 1 < end)
+	for (; *p != '\0' && (quoted || !is_white(*p)); p++) {
+		if (*p == '\\' && p[1] != '\0')
 			p++;
 		else if (*p == '"')
 			quoted = !quoted;
@@ -130,177 +48,107 @@ key_end(char *p, const char *end)
 	return quoted ? NULL : p;
 }
 
-static void
-fold(char *p)
-{
-	for (; *p != '\0'; p++)
-		if (*p >= 'A' && *p <= 'Z')
-			*p = (char)(*p + 'a' - 'A');
-}
-
 /* Postfix keeps the first of several and warns. */
 static void
-warn_duplicate(struct texthash *h, const char *key, unsigned long line)
+warn_duplicate(struct texthash *h, unsigned long line)
 {
 	char quoted[256];
 
 	if (++h->duplicates > DUPLICATES_MAX)
 		return;
 	log_warn(0, "table file=%s line=%lu duplicate=%s%s", h->path, line,
-	    log_quote(quoted, sizeof(quoted), key, strlen(key), 60),
+	    log_quote(quoted, sizeof(quoted), h->key.p, h->key.len, 60),
 	    h->duplicates == DUPLICATES_MAX ? " (no more are shown)" : "");
 }
 
 /* NULL, or what is wrong (static). */
 static const char *
-add(struct texthash *h, struct logical *l)
+add(struct texthash *h, char *p, size_t len, unsigned long line)
 {
-	struct entry *e = &h->entries[h->n], *old;
-	unsigned hash;
-	char *end;
+	char *end = key_end(p), *value;
 
-	while (l->end > l->start && is_white(l->end[-1]))
-		l->end--;
-	end = key_end(l->start, l->end);
+	if (!is_utf8(p, len))
+		return "text that is not UTF-8";
 	if (end == NULL)
 		return "a double quote is not closed";
-	if (end == l->end)
+	if (*end == '\0')
 		return "the key has no value (try \"KEY OK\")";
-	*l->end = *end = '\0';
-	e->key = l->start;
-	for (e->value = end + 1; is_white(*e->value); e->value++)
+	for (value = end; is_white(*value); value++)
 		;
-	fold(e->key);
-	HASH_VALUE(e->key, (size_t)(end - e->key), hash);
-	HASH_FIND_BYHASHVALUE(hh, h->by_key, e->key, (size_t)(end - e->key),
-	    hash, old);
-	if (old != NULL) {
-		warn_duplicate(h, e->key, l->line);
+	buf_reset(&h->key);
+	fold(&h->key, p, (size_t)(end - p));
+	if (h->key.failed)
+		return "a key of more than 4096 octets";
+	switch (index_add(&h->index, h->key.p, h->key.len, value,
+	    len - (size_t)(value - p))) {
+	case INDEX_ADDED:
 		return NULL;
+	case INDEX_DUPLICATE:
+		warn_duplicate(h, line);
+		return NULL;
+	case INDEX_FULL:
+		break;
 	}
-	HASH_ADD_KEYPTR_BYHASHVALUE(hh, h->by_key, e->key,
-	    (size_t)(end - e->key), hash, e);
-	h->n++;
-	return NULL;
+	return "more than 4 GB of keys and values";
 }
 
-/*
- * A continuation is moved to the end of its logical line, over the line end
- * and the comments between: a logical line is never longer than what was read
- * for it.
- */
 static void
-append(struct logical *l, const char *p, size_t len)
+read_lines(struct texthash *h, struct lines *l)
 {
-	memmove(l->end, p, len);
-	l->end += len;
-}
-
-/* One line of the file. NULL, or what is wrong, in *line. */
-static const char *
-take_line(struct texthash *h, struct logical *l, char *p, char *end,
-    unsigned long *line)
-{
-	const char *text = p, *wrong = NULL;
-	unsigned long start = l->line;
-
-	while (text < end && is_white(*text))
-		text++;
-	if (text == end || *text == '#')
-		return NULL;
-	if (is_white(*p)) {
-		if (l->start == NULL)
-			return "white space in front of the first key";
-		append(l, p, (size_t)(end - p));
-		return NULL;
-	}
-	if (l->start != NULL && (wrong = add(h, l)) != NULL)
-		*line = start;
-	*l = (struct logical){ .start = p, .end = end, .line = *line };
-	return wrong;
-}
-
-static const char *
-parse(struct texthash *h, unsigned long *line)
-{
-	char *p = h->text, *limit = h->text + h->len, *end;
-	struct logical l = { 0 };
+	unsigned long number;
 	const char *wrong;
+	char *line;
+	size_t len;
 
-	for (*line = 1; p < limit; p = end + 1, ++*line) {
-		end = memchr(p, '\n', (size_t)(limit - p));
-		if (end == NULL)
-			end = limit;
-		if (memchr(p, '\0', (size_t)(end - p)) != NULL)
-			return "a NUL octet";
-		if ((wrong = take_line(h, &l, p, end, line)) != NULL)
-			return wrong;
-	}
-	*line = l.line;
-	return l.start != NULL ? add(h, &l) : NULL;
+	while ((line = lines_next(l, &len, &number)) != NULL)
+		if ((wrong = add(h, line, len, number)) != NULL)
+			report_mistake(h->report, h->path, number, "%s", wrong);
+	index_done(&h->index);
 }
-
-/* Room for one entry a line. */
-static void
-make_room(struct texthash *h)
-{
-	const char *p = h->text, *limit = h->text + h->len;
-	size_t lines = 1;
-
-	while ((p = memchr(p, '\n', (size_t)(limit - p))) != NULL)
-		lines++, p++;
-	h->entries = xcalloc(lines, sizeof(h->entries[0]));
-	for (h->bits = 5; h->bits < 26 && (size_t)1 << h->bits < lines;)
-		h->bits++;
-}
-
-/* The table */
 
 static void
 texthash_close(void *priv)
 {
 	struct texthash *h = priv;
 
-	HASH_CLEAR(hh, h->by_key);
-	free(h->entries);
-	free(h->text);
-	free(h->path);
+	index_fini(&h->index);
+	buf_fini(&h->key);
 	free(h);
 }
 
 static void *
-texthash_open(const char *path, char **why)
+texthash_open(const struct source *s, char **why)
 {
-	struct texthash *h = xcalloc(1, sizeof(*h));
-	unsigned long line;
-	const char *wrong;
+	struct texthash *h;
+	struct lines *l;
 
-	h->path = xstrdup(path);
-	if (read_file(h) == -1) {
-		*why = xasprintf("%s: %s", path, strerror(errno));
-		texthash_close(h);
+	if ((l = lines_open(s->path, s->report)) == NULL) {
+		*why = why_errno(s->path, errno);
 		return NULL;
 	}
-	make_room(h);
-	if ((wrong = parse(h, &line)) != NULL) {
-		*why = xasprintf("%s:%lu: %s", path, line, wrong);
+	h = xcalloc(1, sizeof(*h));
+	index_init(&h->index);
+	buf_init(&h->key, KEY_MAX);
+	h->report = s->report;
+	h->path = s->path;
+	read_lines(h, l);
+	buf_fini(&h->key);
+	if (lines_error(l) != 0) {
+		*why = why_errno(s->path, lines_error(l));
 		texthash_close(h);
-		return NULL;
+		h = NULL;
 	}
+	lines_close(&l);
 	return h;
 }
 
 static enum table_result
-texthash_find(void *priv, const char *key, size_t len, const char **value)
+texthash_find(void *priv, struct query *q)
 {
 	struct texthash *h = priv;
-	struct entry *e;
 
-	HASH_FIND(hh, h->by_key, key, len, e);
-	if (e == NULL)
-		return TABLE_NOT_FOUND;
-	*value = e->value;
-	return TABLE_FOUND;
+	q->value = index_find(&h->index, q->key, q->len);
+	return q->value != NULL ? TABLE_FOUND : TABLE_NOT_FOUND;
 }
 
 static size_t
@@ -308,11 +156,13 @@ texthash_size(const void *priv)
 {
 	const struct texthash *h = priv;
 
-	return h->n;
+	return h->index.n;
 }
 
 const struct table_type table_texthash = {
 	.name	= "texthash",
+	.suffix	= "",
+	.flags	= TABLE_FOLDS | TABLE_FILE,
 	.open	= texthash_open,
 	.close	= texthash_close,
 	.find	= texthash_find,

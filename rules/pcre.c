@@ -1,0 +1,238 @@
+/*
+ * pcre - patterns of PCRE2; the format is that of pcre_table(5).
+ *
+ * A pattern meets what strangers send, so a match has a limit: 100,000 steps
+ * are a fraction of a millisecond, where the library's default of ten million
+ * would let one line of mail stop a worker for a second. What hits the limit
+ * is neither a match nor the lack of one: see TABLE_LIMIT.
+ */
+
+#include <stdlib.h>
+#include <string.h>
+
+#define PCRE2_CODE_UNIT_WIDTH	8
+#include <pcre2.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "rules/patterns.h"
+#include "rules/regex_rule.h"
+#include "rules/table_impl.h"
+
+#define MATCH_STEPS		100000
+#define HEAP_KIB		(20 * 1024)	/* without JIT */
+#define JIT_STACK_FIRST		(32 * 1024)
+#define JIT_STACK_LIMIT		(512 * 1024)
+
+struct pcre {
+	struct patterns		*patterns;	/* ours */
+	pcre2_match_context	*context;	/* ours */
+	pcre2_jit_stack		*stack;		/* ours; may be NULL */
+	pcre2_match_data	*data;		/* ours; for any pattern */
+};
+
+static const struct {
+	char		letter;
+	uint32_t	option;
+} flags[] = {
+	{ 'i', PCRE2_CASELESS },
+	{ 'm', PCRE2_MULTILINE },
+	{ 's', PCRE2_DOTALL },
+	{ 'x', PCRE2_EXTENDED },
+	{ 'A', PCRE2_ANCHORED },
+	{ 'E', PCRE2_DOLLAR_ENDONLY },
+	{ 'U', PCRE2_UNGREEDY },
+	{ 'X', 0 },		/* PCRE2 always does what it asked PCRE for */
+};
+
+static int
+parse_flags(const char *letters, uint32_t *options, char **why)
+{
+	size_t i;
+
+	*options = PCRE2_CASELESS | PCRE2_DOTALL;
+	for (; *letters != '\0'; letters++) {
+		for (i = 0; i < sizeof(flags) / sizeof(flags[0]); i++)
+			if (flags[i].letter == *letters)
+				break;
+		if (i == sizeof(flags) / sizeof(flags[0])) {
+			*why = xasprintf("unknown flag \"%c\" behind the "
+			    "pattern (there is imsxAEUX)", *letters);
+			return -1;
+		}
+		*options ^= flags[i].option;
+	}
+	return 0;
+}
+
+/* Slower, and memory that must never be executable is a reason. Said once. */
+static void
+warn_no_jit(int error)
+{
+	static bool said;
+	PCRE2_UCHAR text[120];
+
+	if (said)
+		return;
+	said = true;
+	pcre2_get_error_message(error, text, sizeof(text));
+	log_info(0, "pcre jit=off reason=\"%s\"", (const char *)text);
+}
+
+static void *
+pcre_compile(const struct patterns *p, const struct regex_rule *r,
+    size_t *groups, char **why)
+{
+	PCRE2_UCHAR text[120];
+	uint32_t options, count;
+	PCRE2_SIZE at;
+	pcre2_code *code;
+	int error;
+
+	(void)p;
+	if (parse_flags(r->flags, &options, why) == -1)
+		return NULL;
+	code = pcre2_compile((PCRE2_SPTR)r->text, PCRE2_ZERO_TERMINATED,
+	    options, &error, &at, NULL);
+	if (code == NULL) {
+		pcre2_get_error_message(error, text, sizeof(text));
+		*why = xasprintf("pattern, character %zu: %s", at + 1,
+		    (const char *)text);
+		return NULL;
+	}
+	error = pcre2_jit_compile(code, PCRE2_JIT_COMPLETE);
+	if (error != 0)
+		warn_no_jit(error);
+	pcre2_pattern_info(code, PCRE2_INFO_CAPTURECOUNT, &count);
+	*groups = count;
+	return code;
+}
+
+static void
+pcre_parse(struct patterns *p, char *line, unsigned long number)
+{
+	regex_rule_parse(p, line, number, false, pcre_compile);
+}
+
+static void
+copy_groups(const struct pcre *t, int n, const char *key, struct slice *group,
+    size_t ngroups)
+{
+	PCRE2_SIZE *at = pcre2_get_ovector_pointer(t->data);
+	size_t i;
+
+	for (i = 0; i < ngroups; i++) {
+		group[i] = SLICE(NULL, 0);
+		/* \K may put the start behind the end. */
+		if (i < (size_t)n && at[2 * i] != PCRE2_UNSET &&
+		    at[2 * i] <= at[2 * i + 1])
+			group[i] = SLICE(key + at[2 * i],
+			    at[2 * i + 1] - at[2 * i]);
+	}
+}
+
+static enum match
+pcre_match(const struct patterns *p, const void *what, const struct query *q,
+    struct slice *group, size_t ngroups)
+{
+	const struct pcre *t = p->shared;
+	int n;
+
+	n = pcre2_match(what, (PCRE2_SPTR)q->key, q->len, 0, 0, t->data,
+	    t->context);
+	if (n == PCRE2_ERROR_NOMATCH)
+		return MATCH_NO;
+	if (n < 0)
+		return MATCH_LIMIT;
+	/* 0: more groups than there is room for, and nobody wants those. */
+	if (n == 0)
+		n = (int)pcre2_get_ovector_count(t->data);
+	if (group != NULL)
+		copy_groups(t, n, q->key, group, ngroups);
+	return MATCH_YES;
+}
+
+static void
+pcre_free(void *what)
+{
+	pcre2_code_free(what);
+}
+
+static const struct pattern_kind kind = {
+	.parse	= pcre_parse,
+	.match	= pcre_match,
+	.free	= pcre_free,
+};
+
+/* The table */
+
+static void
+pcre_close(void *priv)
+{
+	struct pcre *t = priv;
+
+	patterns_free(&t->patterns);
+	pcre2_match_data_free(t->data);
+	pcre2_match_context_free(t->context);
+	pcre2_jit_stack_free(t->stack);
+	free(t);
+}
+
+static void *
+pcre_open(const struct source *s, char **why)
+{
+	struct pcre *t = xcalloc(1, sizeof(*t));
+
+	t->patterns = patterns_load(&kind, t, s, why);
+	if (t->patterns == NULL) {
+		free(t);
+		return NULL;
+	}
+	t->context = pcre2_match_context_create(NULL);
+	t->data = pcre2_match_data_create((uint32_t)t->patterns->groups + 1,
+	    NULL);
+	if (t->context == NULL || t->data == NULL)
+		fatal("out of memory");
+	pcre2_set_match_limit(t->context, MATCH_STEPS);
+	pcre2_set_heap_limit(t->context, HEAP_KIB);
+	t->stack = pcre2_jit_stack_create(JIT_STACK_FIRST, JIT_STACK_LIMIT,
+	    NULL);
+	if (t->stack != NULL)
+		pcre2_jit_stack_assign(t->context, NULL, t->stack);
+	return t;
+}
+
+static enum table_result
+pcre_find(void *priv, struct query *q)
+{
+	struct pcre *t = priv;
+
+	return patterns_find(t->patterns, q);
+}
+
+static size_t
+pcre_size(const void *priv)
+{
+	const struct pcre *t = priv;
+
+	return t->patterns->n;
+}
+
+static uint64_t
+pcre_limit_hits(const void *priv)
+{
+	const struct pcre *t = priv;
+
+	return t->patterns->limit_hits;
+}
+
+const struct table_type table_pcre = {
+	.name	= "pcre",
+	.suffix	= "",
+	.flags	= TABLE_FILE | TABLE_INLINE | TABLE_PATTERNS,
+	.open	= pcre_open,
+	.close	= pcre_close,
+	.find	= pcre_find,
+	.size	= pcre_size,
+	.limit_hits = pcre_limit_hits,
+};

@@ -1,0 +1,208 @@
+/*
+ * regexp - patterns of regex(7); the format is that of regexp_table(5).
+ *
+ * The matcher is the C library's, and it has no limit to its work: a pattern
+ * with back-references can take long on a line that a stranger wrote. pcre
+ * tables have limits.
+ */
+
+#include <sys/types.h>
+
+#include <regex.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "rules/patterns.h"
+#include "rules/regex_rule.h"
+#include "rules/table_impl.h"
+
+#define GROUPS	100		/* subst allows $1 to $99 */
+
+struct regexp {
+	regex_t	 first;
+	regex_t	 second;	/* must not match */
+	bool	 pair;		/* there is a second */
+	bool	 negated2;	/* … must match: /this/!!/and this/ */
+};
+
+static const struct {
+	char	letter;
+	int	flag;
+} flags[] = {
+	{ 'i', REG_ICASE },
+	{ 'm', REG_NEWLINE },
+	{ 'x', REG_EXTENDED },
+};
+
+static int
+parse_flags(const char *letters, int *options, char **why)
+{
+	size_t i;
+
+	*options = REG_ICASE | REG_EXTENDED;
+	for (; *letters != '\0'; letters++) {
+		for (i = 0; i < sizeof(flags) / sizeof(flags[0]); i++)
+			if (flags[i].letter == *letters)
+				break;
+		if (i == sizeof(flags) / sizeof(flags[0])) {
+			*why = xasprintf("unknown flag \"%c\" behind the "
+			    "pattern (there is imx)", *letters);
+			return -1;
+		}
+		*options ^= flags[i].flag;
+	}
+	return 0;
+}
+
+static int
+compile_one(regex_t *to, const char *text, const char *letters, bool nosub,
+    char **why)
+{
+	char reason[200];
+	int options, error;
+
+	if (parse_flags(letters, &options, why) == -1)
+		return -1;
+	error = regcomp(to, text, options | (nosub ? REG_NOSUB : 0));
+	if (error == 0)
+		return 0;
+	regerror(error, to, reason, sizeof(reason));
+	*why = xasprintf("pattern: %s", reason);
+	return -1;
+}
+
+static void *
+regexp_compile(const struct patterns *p, const struct regex_rule *r,
+    size_t *groups, char **why)
+{
+	struct regexp *x = xcalloc(1, sizeof(*x));
+
+	(void)p;
+	if (compile_one(&x->first, r->text, r->flags, !r->subst, why) == -1) {
+		free(x);
+		return NULL;
+	}
+	if (r->text2 != NULL && compile_one(&x->second, r->text2, r->flags2,
+	    true, why) == -1) {
+		regfree(&x->first);
+		free(x);
+		return NULL;
+	}
+	x->pair = r->text2 != NULL;
+	x->negated2 = r->negated2;
+	*groups = x->first.re_nsub;
+	return x;
+}
+
+static void
+regexp_parse(struct patterns *p, char *line, unsigned long number)
+{
+	regex_rule_parse(p, line, number, true, regexp_compile);
+}
+
+/* REG_STARTEND gives the length, so a NUL in a message ends nothing. */
+static enum match
+run(const regex_t *x, const struct query *q, regmatch_t *at, size_t n)
+{
+	at[0] = (regmatch_t){ 0, (regoff_t)q->len };
+	switch (regexec(x, q->key, n, at, REG_STARTEND)) {
+	case 0:
+		return MATCH_YES;
+	case REG_NOMATCH:
+		return MATCH_NO;
+	default:
+		return MATCH_LIMIT;	/* out of memory */
+	}
+}
+
+static enum match
+regexp_match(const struct patterns *p, const void *what, const struct query *q,
+    struct slice *group, size_t ngroups)
+{
+	const struct regexp *x = what;
+	regmatch_t at[GROUPS], unused[1];
+	enum match m, second;
+	size_t i;
+
+	(void)p;
+	m = run(&x->first, q, at, ngroups);
+	if (m == MATCH_YES && x->pair) {
+		second = run(&x->second, q, unused, 0);
+		if (second == MATCH_LIMIT)
+			return second;
+		if ((second == MATCH_YES) != x->negated2)
+			return MATCH_NO;
+	}
+	for (i = 0; m == MATCH_YES && i < ngroups; i++)
+		group[i] = at[i].rm_so == -1 ? SLICE(NULL, 0) :
+		    SLICE(q->key + at[i].rm_so,
+		    (size_t)(at[i].rm_eo - at[i].rm_so));
+	return m;
+}
+
+static void
+regexp_free(void *what)
+{
+	struct regexp *x = what;
+
+	regfree(&x->first);
+	if (x->pair)
+		regfree(&x->second);
+	free(x);
+}
+
+static const struct pattern_kind kind = {
+	.parse	= regexp_parse,
+	.match	= regexp_match,
+	.free	= regexp_free,
+};
+
+/* The table */
+
+static void *
+regexp_open(const struct source *s, char **why)
+{
+	return patterns_load(&kind, NULL, s, why);
+}
+
+static void
+regexp_close(void *priv)
+{
+	struct patterns *p = priv;
+
+	patterns_free(&p);
+}
+
+static enum table_result
+regexp_find(void *priv, struct query *q)
+{
+	return patterns_find(priv, q);
+}
+
+static size_t
+regexp_size(const void *priv)
+{
+	const struct patterns *p = priv;
+
+	return p->n;
+}
+
+static uint64_t
+regexp_limit_hits(const void *priv)
+{
+	const struct patterns *p = priv;
+
+	return p->limit_hits;
+}
+
+const struct table_type table_regexp = {
+	.name	= "regexp",
+	.suffix	= "",
+	.flags	= TABLE_FILE | TABLE_INLINE | TABLE_PATTERNS,
+	.open	= regexp_open,
+	.close	= regexp_close,
+	.find	= regexp_find,
+	.size	= regexp_size,
+	.limit_hits = regexp_limit_hits,
+};

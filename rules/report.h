@@ -1,0 +1,25 @@
+/*
+ * report - mistakes in table files, told one by one to whoever opens a table.
+ *
+ * Postfix warns of a line that makes no sense and goes on without it. So do
+ * the readers of tables here: they report, and skip. Whether a table with
+ * mistakes is used is decided in table.c.
+ */
+#ifndef RULES_REPORT_H
+#define RULES_REPORT_H
+
+#include <stddef.h>
+
+#include "rules/table.h"
+
+struct report {
+	table_mistake_fn	*say;	/* never NULL */
+	void			*arg;
+	size_t			 n;	/* mistakes so far */
+};
+
+/* "FILE:LINE: what"; line 0: the mistake has no line, "FILE: what". */
+void report_mistake(struct report *r, const char *file, unsigned long line,
+    const char *fmt, ...) __attribute__((format(printf, 4, 5)));
+
+#endif
