@@ -14,10 +14,11 @@
 # What a bare Debian lacks for building, and for the tests on top of it.
 BUILD_DEPS = gcc libc6-dev pkg-config libevent-dev libssl-dev \
              libconfuse-dev libidn2-dev libunbound-dev libldns-dev \
-             libsystemd-dev uthash-dev libpcre2-dev libunistring-dev \
+             libsystemd-dev libpcre2-dev libunistring-dev \
              libdb-dev liblmdb-dev libcdb-dev
 CHECK_DEPS = perl libio-socket-ssl-perl openssl mandoc procps python3 swaks \
-             postfix sasl2-bin libsasl2-modules
+             postfix postfix-pcre postfix-lmdb postfix-cdb sasl2-bin \
+             libsasl2-modules
 
 PKGS      = libevent openssl libconfuse libidn2 libunbound ldns libsystemd \
             libpcre2-8 lmdb libcdb

@@ -477,8 +477,9 @@ finish(struct lookup *l, enum table_result r, const char *value)
 static void
 advance(struct lookup *l)
 {
-	struct server *s;
+	enum table_result r;
 	const char *value;
+	struct server *s;
 
 	while (!ask_run(&l->ask)) {
 		s = server_of(l->client, ask_remote(&l->ask));
@@ -490,7 +491,8 @@ advance(struct lookup *l)
 		note_failure(s, "too many questions wait for it");
 		ask_answer(&l->ask, TABLE_FAILED, NULL, 0);
 	}
-	finish(l, ask_result(&l->ask, &value), value);
+	r = ask_result(&l->ask, &value);
+	finish(l, r, value);
 }
 
 static void

@@ -156,17 +156,26 @@ complete_relay_domains(struct loader *l)
 }
 
 static void
+on_table_mistake(void *arg, const char *mistake)
+{
+	struct loader *l = arg;
+
+	mistake_add(&l->m, at_setting(l, "recipients"), "recipients: %s",
+	    mistake);
+}
+
+static void
 load_recipients(struct loader *l)
 {
-	char *why;
+	struct table **t = &l->c->recipients;
 
 	if (l->c->recipients_spec == NULL)
 		return;
-	l->c->recipients = table_open(l->c->recipients_spec, &why);
-	if (l->c->recipients != NULL)
-		return;
-	mistake_add(&l->m, at_setting(l, "recipients"), "recipients: %s", why);
-	free(why);
+	*t = table_open_strict(l->c->recipients_spec, on_table_mistake, l);
+	/* A recipient is judged at once (access.c). */
+	if (*t != NULL && table_is_remote(*t))
+		on_table_mistake(l, "a table behind a socket cannot be asked "
+		    "here yet");
 }
 
 static void

@@ -21,7 +21,8 @@
 
 struct lines {
 	char		*name;		/* ours */
-	FILE		*f;		/* ours */
+	char		*text;		/* ours: of a list; or NULL */
+	FILE		*f;		/* ours: of the file, or of text */
 	struct report	*report;	/* borrowed */
 	char		*ahead;		/* ours: getline(3)'s */
 	size_t		 room;
@@ -78,23 +79,20 @@ struct lines *
 lines_open_list(struct slice list, const char *name, struct report *report,
     const char **why)
 {
-	struct lines *l = NULL;
+	struct lines *l;
 	size_t len;
 	char *text;
 	FILE *f;
 
 	if ((text = text_of(list, &len, why)) == NULL)
 		return NULL;
-	/* The stream has memory of its own, so the text need not stay. */
-	f = fmemopen(NULL, len, "w+");
-	if (f == NULL || fwrite(text, 1, len, f) != len ||
-	    fseek(f, 0, SEEK_SET) != 0)
+	if ((f = fmemopen(text, len, "r")) == NULL) {
 		*why = strerror(errno);
-	else
-		l = lines_new(f, name, report);
-	if (l == NULL && f != NULL)
-		fclose(f);
-	free(text);
+		free(text);
+		return NULL;
+	}
+	l = lines_new(f, name, report);
+	l->text = text;
 	return l;
 }
 
@@ -104,6 +102,7 @@ lines_close(struct lines **l)
 	if (*l == NULL)
 		return;
 	fclose((*l)->f);
+	free((*l)->text);
 	free((*l)->name);
 	free((*l)->ahead);
 	buf_fini(&(*l)->line);
@@ -141,8 +140,7 @@ wrong(const struct lines *l)
 	if (memchr(l->line.p, '\0', l->line.len) != NULL)
 		return "a NUL octet";
 	if (is_white(l->line.p[0]))
-		return "white space in front of the first line: it continues "
-		    "none";
+		return "white space in front of the first key";
 	return NULL;
 }
 

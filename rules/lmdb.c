@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -61,6 +62,20 @@ read_transaction(struct stored *t, const struct source *s, MDB_env *env,
 	return r;
 }
 
+/* Pages behind the end of the file are a signal and not an error: somebody has
+   copied half of it. */
+static bool
+is_complete(MDB_env *env, int fd)
+{
+	MDB_envinfo info;
+	MDB_stat pages;
+	struct stat st;
+
+	return mdb_env_info(env, &info) == 0 && mdb_env_stat(env, &pages) == 0 &&
+	    fstat(fd, &st) == 0 && (uint64_t)st.st_size / pages.ms_psize >
+	    (uint64_t)info.me_last_pgno;
+}
+
 static int
 lock_shared(int fd)
 {
@@ -77,6 +92,8 @@ read_locked(struct stored *t, const struct source *s, MDB_env *env, char **why)
 	mdb_env_get_fd(env, &fd);
 	if (stored_lock(s, fd, lock_shared, why) == -1)
 		return -1;
+	if (!is_complete(env, fd))
+		return failed(s, MDB_CORRUPTED, why);
 	return read_transaction(t, s, env, why);
 }
 

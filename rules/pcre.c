@@ -121,11 +121,10 @@ copy_groups(const struct pcre *t, int n, const char *key, struct slice *group,
 	PCRE2_SIZE *at = pcre2_get_ovector_pointer(t->data);
 	size_t i;
 
-	for (i = 0; i < ngroups; i++) {
+	/* Not group 0: \K could put its start behind its end. */
+	for (i = 1; i < ngroups; i++) {
 		group[i] = SLICE(NULL, 0);
-		/* \K may put the start behind the end. */
-		if (i < (size_t)n && at[2 * i] != PCRE2_UNSET &&
-		    at[2 * i] <= at[2 * i + 1])
+		if (i < (size_t)n && at[2 * i] != PCRE2_UNSET)
 			group[i] = SLICE(key + at[2 * i],
 			    at[2 * i + 1] - at[2 * i]);
 	}
@@ -229,7 +228,7 @@ pcre_limit_hits(const void *priv)
 const struct table_type table_pcre = {
 	.name	= "pcre",
 	.suffix	= "",
-	.flags	= TABLE_FILE | TABLE_INLINE | TABLE_PATTERNS,
+	.flags	= TABLE_FILE | TABLE_INLINE | TABLE_PATTERNS | TABLE_TEXT,
 	.open	= pcre_open,
 	.close	= pcre_close,
 	.find	= pcre_find,

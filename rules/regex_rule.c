@@ -54,18 +54,21 @@ terminate(struct slice flags, char **out)
 	(*out)[flags.len] = '\0';
 }
 
-/* *p: behind it white space, result. */
+/* Leaves *p at the result. stop is '!' where it may start a second pattern,
+   which it does when there may be a pair. */
 static int
-cut_rule(struct regex_rule *r, char **p, bool pairs, const char **why)
+cut_rule(struct regex_rule *r, char **p, char stop, bool pairs,
+    const char **why)
 {
-	char stop = pairs ? '!' : '\0';
 	struct slice flags, flags2;
 	bool two = false;
 
 	if (cut_pattern(p, stop, &r->text, &flags, &r->negated, why) == -1)
 		return -1;
 	if (pairs && **p == '!') {
-		++*p;
+		do {
+			++*p;
+		} while (is_white(**p));
 		two = true;
 		if (cut_pattern(p, '\0', &r->text2, &flags2, &r->negated2,
 		    why) == -1)
@@ -87,7 +90,7 @@ report_compile(struct patterns *p, unsigned long number, char *why)
 }
 
 static void
-parse_if(struct patterns *p, char *rest, unsigned long number,
+parse_if(struct patterns *p, char *rest, unsigned long number, bool pairs,
     regex_compile_fn *compile)
 {
 	struct regex_rule r = { 0 };
@@ -96,7 +99,7 @@ parse_if(struct patterns *p, char *rest, unsigned long number,
 	size_t groups;
 	void *what;
 
-	if (cut_rule(&r, &rest, false, &why) == -1) {
+	if (cut_rule(&r, &rest, pairs ? '!' : '\0', false, &why) == -1) {
 		report_mistake(p->report, p->name, number, "if: %s", why);
 		return;
 	}
@@ -132,7 +135,7 @@ parse_rule(struct patterns *p, char *line, unsigned long number, bool pairs,
 	size_t groups;
 	void *what;
 
-	if (cut_rule(&r, &line, pairs, &why) == -1) {
+	if (cut_rule(&r, &line, pairs ? '!' : '\0', pairs, &why) == -1) {
 		report_mistake(p->report, p->name, number, "%s", why);
 		return;
 	}
@@ -150,7 +153,7 @@ parse_rule(struct patterns *p, char *line, unsigned long number, bool pairs,
 		p->kind->free(what);
 		return;
 	}
-	patterns_add(p, what, r.negated, result, number);
+	patterns_add(p, what, r.negated && r.text2 == NULL, result, number);
 }
 
 void
@@ -162,7 +165,7 @@ regex_rule_parse(struct patterns *p, char *line, unsigned long number,
 	if (!is_alnum(*line))
 		parse_rule(p, line, number, pairs, compile);
 	else if ((rest = statement(line, "if")) != NULL)
-		parse_if(p, rest, number, compile);
+		parse_if(p, rest, number, pairs, compile);
 	else if ((rest = statement(line, "endif")) != NULL)
 		parse_endif(p, rest, number);
 	else

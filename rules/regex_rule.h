@@ -13,7 +13,8 @@ struct regex_rule {
 	char		*text;		/* of the pattern */
 	char		*flags;		/* the letters behind it */
 	bool		 negated;
-	/* A regexp may have a second one: /this/!/but not this/ result. */
+	/* A regexp may have a second one, /this/!/but not this/ result. What
+	   is negated in a pair is up to the kind. */
 	char		*text2, *flags2;
 	bool		 negated2;
 	bool		 subst;		/* the result wants groups */

@@ -21,9 +21,11 @@
 
 struct regexp {
 	regex_t	 first;
+	/* The rest is of a pair only. */
 	regex_t	 second;	/* must not match */
-	bool	 pair;		/* there is a second */
-	bool	 negated2;	/* … must match: /this/!!/and this/ */
+	bool	 pair;
+	bool	 negated;	/* the first must not match, either */
+	bool	 negated2;	/* the second must match: /this/!!/and this/ */
 };
 
 static const struct {
@@ -90,6 +92,7 @@ regexp_compile(const struct patterns *p, const struct regex_rule *r,
 		return NULL;
 	}
 	x->pair = r->text2 != NULL;
+	x->negated = r->negated;
 	x->negated2 = r->negated2;
 	*groups = x->first.re_nsub;
 	return x;
@@ -117,23 +120,34 @@ run(const regex_t *x, const struct query *q, regmatch_t *at, size_t n)
 }
 
 static enum match
+run_second(const struct regexp *x, const struct query *q, enum match first)
+{
+	regmatch_t unused[1];
+	enum match m;
+
+	if (first == MATCH_LIMIT)
+		return first;
+	if ((first == MATCH_YES) == x->negated)
+		return MATCH_NO;
+	m = run(&x->second, q, unused, 0);
+	if (m == MATCH_LIMIT)
+		return m;
+	return (m == MATCH_YES) == x->negated2 ? MATCH_YES : MATCH_NO;
+}
+
+static enum match
 regexp_match(const struct patterns *p, const void *what, const struct query *q,
     struct slice *group, size_t ngroups)
 {
 	const struct regexp *x = what;
-	regmatch_t at[GROUPS], unused[1];
-	enum match m, second;
+	regmatch_t at[GROUPS];
+	enum match m;
 	size_t i;
 
 	(void)p;
 	m = run(&x->first, q, at, ngroups);
-	if (m == MATCH_YES && x->pair) {
-		second = run(&x->second, q, unused, 0);
-		if (second == MATCH_LIMIT)
-			return second;
-		if ((second == MATCH_YES) != x->negated2)
-			return MATCH_NO;
-	}
+	if (x->pair)
+		m = run_second(x, q, m);
 	for (i = 0; m == MATCH_YES && i < ngroups; i++)
 		group[i] = at[i].rm_so == -1 ? SLICE(NULL, 0) :
 		    SLICE(q->key + at[i].rm_so,
@@ -199,7 +213,7 @@ regexp_limit_hits(const void *priv)
 const struct table_type table_regexp = {
 	.name	= "regexp",
 	.suffix	= "",
-	.flags	= TABLE_FILE | TABLE_INLINE | TABLE_PATTERNS,
+	.flags	= TABLE_FILE | TABLE_INLINE | TABLE_PATTERNS | TABLE_TEXT,
 	.open	= regexp_open,
 	.close	= regexp_close,
 	.find	= regexp_find,

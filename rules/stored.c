@@ -82,10 +82,13 @@ stored_lock(const struct source *s, int fd, stored_lock_fn *lock, char **why)
 	while (lock(fd) == -1) {
 		if (errno == EINTR)
 			continue;
-		if ((errno != EAGAIN && errno != EACCES) || --tries == 0) {
-			*why = xasprintf("%s: %s", s->path, errno == EAGAIN ||
-			    errno == EACCES ? "somebody writes it just now" :
-			    strerror(errno));
+		if (errno != EAGAIN && errno != EACCES) {
+			*why = why_errno(s->path, errno);
+			return -1;
+		}
+		if (--tries == 0) {
+			*s->busy = true;
+			*why = xasprintf("%s: somebody is writing it", s->path);
 			return -1;
 		}
 		nanosleep(&pause, NULL);

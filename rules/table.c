@@ -142,12 +142,15 @@ load(const struct table *t, const struct source *how)
 {
 	struct report report = { how->say, how->arg, 0 };
 	struct source s = *how;
+	bool busy = false;
 	void *priv;
 	char *why;
 
 	s.argument = t->argument;
 	s.path = t->path;
 	s.report = &report;
+	if (s.busy == NULL)
+		s.busy = &busy;
 	if ((priv = t->type->open(&s, &why)) == NULL) {
 		if (why != NULL)
 			s.say(s.arg, why);
@@ -160,22 +163,26 @@ load(const struct table *t, const struct source *how)
 	return NULL;
 }
 
-static void
+/* -1: not now, somebody is writing it. */
+static int
 reload(struct table *t)
 {
-	struct source s = { .say = log_mistake, .lenient = t->lenient };
+	bool busy = false;
+	struct source s = { .say = log_mistake, .lenient = t->lenient,
+	    .busy = &busy };
 	void *priv;
 
 	if ((priv = load(t, &s)) == NULL) {
 		log_warn(0, "table file=%s reload=failed (the old content "
 		    "stays in use)", t->path);
-		return;
+		return busy ? -1 : 0;
 	}
 	t->old_limit_hits = table_limit_hits(t);
 	t->type->close(t->priv);
 	t->priv = priv;
 	log_info(0, "table file=%s reload=done keys=%zu", t->path,
 	    t->type->size(t->priv));
+	return 0;
 }
 
 /* A table that is missing, or being written, stays as it is. */
@@ -190,8 +197,8 @@ look(struct table *t)
 	t->look_at = now + LOOK_MS;
 	if (identify(t->path, &id) == -1 || same_identity(&id, &t->seen))
 		return;
-	t->seen = id;
-	reload(t);
+	if (reload(t) == 0)
+		t->seen = id;
 }
 
 /* Life */
@@ -504,7 +511,7 @@ table_find_text(struct table *t, const char *text, size_t len,
 	const char *unused;
 
 	OBJ_CHECK(t, TABLE_MAGIC);
-	if (t->type->find == NULL || (t->type->flags & TABLE_FOLDS) != 0)
+	if ((t->type->flags & TABLE_TEXT) == 0)
 		return table_find(t, text, len, value);
 	look(t);
 	if (len > LINE_MAX)

@@ -71,8 +71,8 @@ uint64_t table_limit_hits(const struct table *t);
 enum table_result table_find(struct table *t, const char *key, size_t len,
     const char **value);
 /*
- * The same for a line of a message, which may be any octets: header_checks(5),
- * body_checks(5).
+ * The same for a line of a message, which to pcre and regexp may be any octets:
+ * header_checks(5), body_checks(5).
  */
 enum table_result table_find_text(struct table *t, const char *text,
     size_t len, const char **value);

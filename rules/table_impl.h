@@ -23,12 +23,13 @@ struct source {
 	void		*arg;
 	bool		 lenient;	/* tables with mistakes are used */
 	bool		 patient;	/* may wait for a writer's lock */
+	bool		*busy;		/* set when that lock was the trouble */
 	unsigned	 depth;		/* of tables around this one */
 };
 
 /* One look-up. */
 struct query {
-	const char	*key;		/* a NUL behind it */
+	const char	*key;		/* a NUL behind it if not TABLE_TEXT */
 	size_t		 len;
 	struct buf	*room;		/* for a value that is not in the table */
 	const char	*value;		/* the answer */
@@ -38,7 +39,8 @@ enum {
 	TABLE_FOLDS	= 1,	/* keys are fixed strings */
 	TABLE_PATTERNS	= 2,	/* see table_wants_whole() */
 	TABLE_FILE	= 4,	/* the argument names a file */
-	TABLE_INLINE	= 8	/* … or is a list within braces */
+	TABLE_INLINE	= 8,	/* … or is a list within braces */
+	TABLE_TEXT	= 16	/* any octets are looked up, by their length */
 };
 
 /* One row for each word in front of the ":" of a specification. */

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/buf.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "rules/table.h"
@@ -151,7 +152,9 @@ test_open(void)
 	is_str(why, "/: Is a directory", "  why");
 	free(why);
 	ok(table_open("mysql:/etc/x.cf", &why) == NULL, "no type");
-	is_str(why, "no table type \"mysql\" (there is texthash:)", "  why");
+	is_str(why, "no table type \"mysql\" (there is texthash: hash: btree: "
+	    "lmdb: cdb: pcre: regexp: cidr: inline: static: union: unionmap: "
+	    "pipemap: socketmap: tcp:)", "  why");
 	free(why);
 	ok(table_open("/etc/x", &why) == NULL, "no colon");
 	is_str(why, "\"/etc/x\" is not a table "
@@ -198,6 +201,166 @@ test_duplicates(void)
 	is_int(warned, 10, "and then there are not too many warnings");
 	free(where);
 	free(want);
+}
+
+static void
+hear(void *arg, const char *mistake)
+{
+	struct buf *said = arg;
+
+	buf_addf(said, "%s\n", mistake);
+}
+
+/* Three ways to open a file with mistakes. */
+static void
+test_mistakes(void)
+{
+	char *why = NULL, *spec, *want;
+	struct table *t;
+	struct buf said;
+
+	write_file("a 1\nb\n\"c 3\n\xff 4\nd 5\n", 19);
+	spec = xasprintf("texthash:%s", path);
+	want = xasprintf("%s:2: the key has no value (try \"KEY OK\")\n"
+	    "%s:3: a double quote is not closed\n"
+	    "%s:4: text that is not UTF-8\n", path, path, path);
+	buf_init(&said, 10000);
+	t = table_open_lenient(spec, hear, &said);
+	is_str(said.p, want, "lenient: all mistakes are heard");
+	is_int((long long)table_size(t), 2, "  and skipped");
+	table_free(&t);
+	buf_reset(&said);
+	t = table_open_strict(spec, hear, &said);
+	is_str(said.p, want, "strict: all mistakes are heard");
+	ok(t == NULL, "  and there is no table");
+	t = table_open(spec, &why);
+	free(want);
+	want = xasprintf("%s:2: the key has no value (try \"KEY OK\") "
+	    "(and 2 more mistakes)", path);
+	is_str(why, want, "strict: the first, and their number");
+	free(why);
+	buf_reset(&said);
+	t = table_open_lenient("texthash:/nonexistent/x", hear, &said);
+	ok(t == NULL, "nothing to be lenient with");
+	is_str(said.p, "/nonexistent/x: No such file or directory\n", "  why");
+	buf_fini(&said);
+	free(want);
+	free(spec);
+}
+
+static const struct {
+	const char	*spec, *key, *want;	/* want NULL: not found */
+} inlines[] = {
+	{ "inline:{a=b}", "a", "b" },
+	{ "inline:{a=b}", "A", "b" },
+	{ "inline:{ {a = b c}, D=e }", "d", "e" },
+	{ "inline:{ {a = b c}, D=e }", "a", "b c" },
+	{ "inline:{a=1 a=2}", "a", "2" },
+	{ "inline:{a=}", "a", "" },
+	{ "inline:{a=b=c}", "a", "b=c" },
+	{ "inline:{a={x y}}", "a", "{x y}" },
+	{ "inline:{a=b}", "", NULL },
+	{ "static:x", "a", "x" },
+	{ "static:{ two words }", "a", "two words" },
+	{ "static:{}", "a", "" },
+	{ "static:x", "", "x" },
+};
+
+static const char *const no_inlines[] = {
+	"inline:{}", "inline:{ }", "inline:a=b", "inline:{a=b", "inline:{a=b}}",
+	"inline:{a}", "inline:{=b}", "inline:{{a b=c}}", "inline:{{a=b}c}",
+	"inline:{\xff=b}", "inline:", "static:{x", "static:{x}y", "static:",
+};
+
+static void
+test_inlines(void)
+{
+	const char *value;
+	struct table *t;
+	char *why;
+	size_t i;
+
+	for (i = 0; i < sizeof(inlines) / sizeof(inlines[0]); i++) {
+		t = table_open(inlines[i].spec, &why);
+		value = NULL;
+		table_find(t, inlines[i].key, strlen(inlines[i].key), &value);
+		is_str(value, inlines[i].want, inlines[i].spec);
+		table_free(&t);
+	}
+	for (i = 0; i < sizeof(no_inlines) / sizeof(no_inlines[0]); i++) {
+		why = NULL;
+		t = table_open(no_inlines[i], &why);
+		ok(t == NULL && why != NULL, "none: %s", no_inlines[i]);
+		free(why);
+	}
+}
+
+static const char *
+find(struct table *t, const char *key)
+{
+	const char *value = NULL;
+
+	return table_find(t, key, strlen(key), &value) == TABLE_FOUND ?
+	    value : NULL;
+}
+
+/* Changes are seen after a second, and never lost. */
+static void
+test_reload(void)
+{
+	char *why, *moved;
+	struct table *t;
+
+	log_open("file:/dev/null", false);
+	write_file("a 1\n", 4);
+	t = open_file(&why);
+	is_str(find(t, "a"), "1", "before the change");
+	write_file("a 12\nb 3\n", 9);
+	is_str(find(t, "a"), "1", "the file is looked at once a second");
+	clock_advance(1000);
+	is_str(find(t, "a"), "12", "and read again");
+	is_str(find(t, "b"), "3", "  all of it");
+	write_file("a\nb 4\n", 6);
+	clock_advance(1000);
+	is_str(find(t, "a"), "12", "a broken file changes nothing");
+	is_str(find(t, "b"), "3", "  at all");
+	unlink(path);
+	clock_advance(1000);
+	is_str(find(t, "b"), "3", "neither does one that is gone");
+	write_file("a 5\n", 4);
+	clock_advance(1000);
+	is_str(find(t, "a"), "5", "until it is back");
+	moved = xasprintf("%s.new", path);
+	is_int(rename(path, moved), 0, "moved away");
+	write_file("a 6\n", 4);
+	clock_advance(1000);
+	is_str(find(t, "a"), "6", "a new file of the same size");
+	unlink(moved);
+	free(moved);
+	table_free(&t);
+	log_open("stderr", false);
+}
+
+static void
+test_reload_patterns(void)
+{
+	struct table *t;
+	char *why, *spec;
+
+	log_open("file:/dev/null", false);
+	write_file("/^(a+)+$/ 1\n", 12);
+	spec = xasprintf("union:{pcre:%s, inline:{b=2}}", path);
+	t = table_open(spec, &why);
+	is_str(find(t, "aa"), "1", "a member of a union");
+	find(t, "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaab");
+	is_int((long long)table_limit_hits(t), 1, "  hits its limit");
+	write_file("/c/ 3\n", 6);
+	clock_advance(1000);
+	is_str(find(t, "c"), "3", "  is read again");
+	is_int((long long)table_limit_hits(t), 1, "  and does not forget it");
+	table_free(&t);
+	free(spec);
+	log_open("stderr", false);
 }
 
 /* The table has every form; delimiter "+-" unless the row says otherwise. */
@@ -301,6 +464,10 @@ main(void)
 	test_octets();
 	test_open();
 	test_duplicates();
+	test_mistakes();
+	test_inlines();
+	test_reload();
+	test_reload_patterns();
 	test_addresses();
 	test_many();
 	unlink(path);
