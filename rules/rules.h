@@ -213,6 +213,7 @@ struct rules_env {
 	/* Ask; see rules_answer(). NULL: such questions cannot be answered. */
 	void	(*ask)(void *arg, struct rules_question *q);
 	void	 *arg;
+	uint64_t  session;	/* its id in log lines; 0: none */
 
 	rules_trace_fn	*trace;		/* NULL: off, which costs nothing */
 	void		*trace_arg;
