@@ -96,6 +96,32 @@ SRCS = \
 	rules/regexp.c \
 	rules/cidr.c \
 	rules/remote.c \
+	rules/arena.c \
+	rules/regex.c \
+	rules/field.c \
+	rules/class.c \
+	rules/action.c \
+	rules/message.c \
+	rules/lex.c \
+	rules/list.c \
+	rules/parse.c \
+	rules/parse_action.c \
+	rules/parse_expr.c \
+	rules/text.c \
+	rules/check.c \
+	rules/check_rule.c \
+	rules/dispatch.c \
+	rules/plan.c \
+	rules/rules.c \
+	rules/access.c \
+	rules/checks.c \
+	rules/question.c \
+	rules/eval.c \
+	rules/eval_text.c \
+	rules/act.c \
+	rules/act_table.c \
+	rules/trace.c \
+	rules/run.c \
 	filters/txn.c \
 	filters/header.c \
 	filters/chain.c \

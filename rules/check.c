@@ -321,6 +321,16 @@ mismatch(struct load *l, uint32_t e, const char *word)
 	return bad(l, e);
 }
 
+/* client.ip = 192.0.2.1: the address is a network of one. */
+static bool
+check_right(struct load *l, uint32_t e)
+{
+	uint32_t b = at(l, e)->b;
+
+	return at(l, b)->op == E_NETS &&
+	    at(l, at(l, e)->a)->type == RULES_IP ? true : check(l, b);
+}
+
 static bool
 equality(struct load *l, uint32_t e, const char *word)
 {
@@ -351,7 +361,7 @@ check_equal(struct load *l, uint32_t e)
 {
 	bool not = at(l, e)->op == E_UNEQUAL;
 
-	if (!check(l, at(l, e)->a) || !check(l, at(l, e)->b))
+	if (!check(l, at(l, e)->a) || !check_right(l, e))
 		return bad(l, e);
 	at(l, e)->op = E_EQUAL;
 	at(l, e)->type = RULES_BOOLEAN;
@@ -429,7 +439,7 @@ check_is(struct load *l, uint32_t e)
 		x->b = 0;
 		return true;
 	}
-	return check(l, b) ? equality(l, e, "is") : bad(l, e);
+	return check_right(l, e) ? equality(l, e, "is") : bad(l, e);
 }
 
 static bool

@@ -7,14 +7,13 @@
  * nothing: the caller looks at run->stop when it is done with a condition.
  */
 
+#include <assert.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
 #include "base/clock.h"
-#include "base/log.h"
 #include "rules/run_impl.h"
-
-#include <stdlib.h>
 
 static bool truth(struct run *run, uint32_t e);
 
@@ -22,15 +21,6 @@ static const struct expr *
 at(const struct run *run, uint32_t e)
 {
 	return &run->r->exprs.v[e];
-}
-
-void
-run_fail(struct run *run, const char *why)
-{
-	if (run->stop == RUN_GO || run->stop == RUN_SKIP) {
-		run->stop = RUN_FAILED;
-		run->why = why;
-	}
 }
 
 /* Addresses */
@@ -280,29 +270,6 @@ in_field(const struct rules_value *v, const struct rules_value *list)
 	return false;
 }
 
-/*
- * A pattern that gives up says neither yes nor no, so the rule is not followed
- * whatever stands around the pattern, or the message is put off.
- */
-static void
-limit_hit(struct run *run, const struct regex_use *u)
-{
-	char quoted[200];
-	const char *pattern = regex_pattern(u->regex);
-
-	log_info(run->env->session, "regex-limit place=%s pattern=%s then=%s",
-	    run->rule != NULL ? run->rule->place : "?",
-	    log_quote(quoted, sizeof(quoted), pattern, strlen(pattern), 48),
-	    run->r->tempfail_on_limit ? "tempfail" : "skip");
-	if (run->stop != RUN_GO)
-		return;
-	if (run->r->tempfail_on_limit)
-		set_reply(run, RULES_TEMPFAIL, 451, "4.7.1",
-		    "Message too complex to check, try again later");
-	else
-		run->stop = RUN_SKIP;
-}
-
 static bool
 match(struct run *run, const struct expr *x, const struct rules_value *v)
 {
@@ -312,7 +279,7 @@ match(struct run *run, const struct expr *x, const struct rules_value *v)
 	case REGEX_YES:
 		return true;
 	case REGEX_LIMIT:
-		limit_hit(run, u);
+		run_limit(run, regex_pattern(u->regex));
 		return false;
 	case REGEX_NO:
 		break;
@@ -336,8 +303,7 @@ is_there(const struct rules_value *v)
 
 /* Something about one value. */
 static bool
-test(struct run *run, uint32_t e, const struct expr *x,
-    const struct rules_value *v)
+test(struct run *run, const struct expr *x, const struct rules_value *v)
 {
 	struct rules_value b;
 
@@ -360,7 +326,7 @@ test(struct run *run, uint32_t e, const struct expr *x,
 		return lookup_resolves(run, v->text) == LOOKUP_YES;
 	default:
 		eval(run, x->b, &b);
-		return compare(at(run, e), v, &b);
+		return compare(x, v, &b);
 	}
 }
 
@@ -379,6 +345,8 @@ quantified(struct run *run, const struct expr *x)
 		    RULES_STRING : RULES_ADDRESS;
 		run->element.text = list.list.v[i];
 		held = truth(run, x->b);
+		if (run->s->arena.full)
+			run_fail(run, "the rules need too much memory");
 		if (run->stop != RUN_WAIT &&
 		    (run->stop != RUN_GO || held == any))
 			break;
@@ -415,7 +383,7 @@ truth(struct run *run, uint32_t e)
 		break;
 	default:
 		eval(run, x->a, &v);
-		held = run->stop == RUN_GO && test(run, e, x, &v);
+		held = run->stop == RUN_GO && test(run, x, &v);
 	}
 	if (run->tests != NULL && run->stop == RUN_GO)
 		trace_test(run, e, &v, held);
@@ -560,7 +528,7 @@ eval(struct run *run, uint32_t e, struct rules_value *v)
 		set_text(v, run->groups[x->n]);
 		break;
 	case E_TEXT:
-		set_text(v, SLICE_STR(eval_text(run, e, TEXT_RAW)));
+		set_text(v, eval_raw_text(run, e));
 		break;
 	case E_ADD:
 	case E_SUBTRACT:

@@ -11,7 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/log.h"
 #include "rules/run_impl.h"
 
 /*
@@ -215,21 +214,38 @@ parts_of(struct run *run, uint32_t e, size_t *len)
 	return first;
 }
 
+static struct out
+joined(struct run *run, uint32_t e, enum text_use use)
+{
+	struct part *part;
+	struct out o;
+	size_t len = 0;
+
+	part = parts_of(run, e, &len);
+	o = out_for(run, len, use);
+	for (; part != NULL; part = part->next)
+		add(&o, part->s);
+	return o;
+}
+
+struct slice
+eval_raw_text(struct run *run, uint32_t e)
+{
+	struct out o = joined(run, e, TEXT_RAW);
+
+	return SLICE(o.p, o.len);
+}
+
 const char *
 eval_text(struct run *run, uint32_t e, enum text_use use)
 {
-	struct part *part;
 	struct rules_value v;
 	struct out o;
-	size_t len = 0;
 
 	if (run->r->exprs.v[e].op != E_TEXT) {
 		eval(run, e, &v);
 		return clean_text(run, value_text(run, &v), use);
 	}
-	part = parts_of(run, e, &len);
-	o = out_for(run, len, use);
-	for (; part != NULL; part = part->next)
-		add(&o, part->s);
+	o = joined(run, e, use);
 	return finish(&o);
 }

@@ -180,9 +180,5 @@ bool table_declare(struct rules *r, const char *name, const char *spec,
 /* The plan: plan.c, dispatch.c */
 void plan_all(struct load *l);
 void dispatch_make(struct rules *r, struct seq *q);
-uint32_t hash_number(double number);
-uint32_t hash_prefix(const uint8_t *ip, uint8_t family, uint8_t bits);
-/* Whom "use access" is about at this stage; ON_STAGE: it must be said. */
-enum subject access_subject(const struct rule *rule, enum rules_stage stage);
 
 #endif

@@ -10,6 +10,7 @@
 
 #include "rules/regex.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -299,7 +300,6 @@ is_slow(const struct regex *x, struct slice unit, const char *end, char *room)
 		memcpy(room + len, unit.p, unit.len);
 		len += unit.len;
 	}
-	len -= len > 60 ? len % 50 : 0;
 	memcpy(room + len, end, strlen(end));
 	len += strlen(end);
 	n = try_match(x, SLICE(room, len));

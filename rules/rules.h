@@ -26,6 +26,7 @@
 #include "base/buf.h"
 #include "base/net.h"
 
+struct keys;
 struct rules;
 struct rules_state;
 struct table;
@@ -148,8 +149,10 @@ enum rules_answer {
 
 struct rules_question {
 	enum rules_ask		 kind;
-	struct table		*table;		/* RULES_ASK_TABLE */
-	struct slice		 key;		/* also NUL-terminated */
+	struct table		*table;		/* RULES_ASK_TABLE, and then … */
+	const struct keys	*keys;		/* … what ask_start() wants */
+	struct slice		 key;		/* the first of them, or the
+						   domain; NUL-terminated */
 	enum rules_answer	 answer;
 	char			*value;		/* RULES_YES of a table */
 	void			*handle;	/* the environment's: it may

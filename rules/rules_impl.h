@@ -273,6 +273,12 @@ struct rules {
 	}			 scratch;
 };
 
+/* Whom "use access" is about at this stage; ON_STAGE: it must be said. */
+enum subject access_subject(const struct rule *rule, enum rules_stage stage);
+/* Of numbers and networks, in dispatch tables. */
+uint32_t hash_number(double number);
+uint32_t hash_prefix(const uint8_t *ip, uint8_t family, uint8_t bits);
+
 /* Fields: field.c */
 
 /* Is there f at this stage? */

@@ -62,12 +62,19 @@ struct run {
 	struct memory		 next;		/* all of it in the arena */
 
 	size_t			 edits_room, observed_room, notes_room;
+	int			 prepended;	/* header fields, by access(5) */
+	const char		*followed;	/* for the trace */
 	struct rules_test	*tests;		/* NULL: no trace */
 	size_t			 ntests;
 };
 
 /* Stop for a reason that is no verdict. */
 void run_fail(struct run *run, const char *why);
+/* In the arena. */
+const char *run_printf(struct run *run, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
+/* A pattern gave up: follow on-regex-limit. */
+void run_limit(struct run *run, const char *pattern);
 
 /* Expressions: eval.c */
 void eval(struct run *run, uint32_t e, struct rules_value *v);
@@ -85,12 +92,14 @@ enum text_use { TEXT_RAW, TEXT_REPLY, TEXT_LOG, TEXT_HEADER, TEXT_ADDRESS };
 
 /* A value as text, in the arena or where it is. */
 struct slice value_text(struct run *run, const struct rules_value *v);
-/* The text of an expression, made harmless for its use; NUL-terminated. */
+/* The text of an expression as it is. */
+struct slice eval_raw_text(struct run *run, uint32_t e);
+/* … made harmless for its use; NUL-terminated. */
 const char *eval_text(struct run *run, uint32_t e, enum text_use use);
 /* The same for a text that is there. */
 const char *clean_text(struct run *run, struct slice s, enum text_use use);
 
-/* Tables and DNS: ask.c */
+/* Tables and DNS: question.c */
 enum lookup_result { LOOKUP_NO, LOOKUP_YES, LOOKUP_STOP };
 
 /* Look v up as "in" does. *value, when it is not NULL, is what is found. */
@@ -107,6 +116,7 @@ enum lookup_result lookup_resolves(struct run *run, struct slice domain);
 void ask_ahead(struct run *run, const struct seq *q);
 /* A new stage: what could not be said before may be known now. */
 void ask_forget_failures(struct rules_state *s);
+void ask_forget_all(struct rules_state *s);
 
 /* Actions: act.c, act_table.c */
 void act(struct run *run, const struct rule *rule);
@@ -117,11 +127,13 @@ void set_reply(struct run *run, enum rules_verdict verdict, int code,
 void add_edit(struct run *run, enum rules_edit_kind kind, const char *name,
     const char *value, int index);
 void add_note(struct run *run, const char *text, bool warn);
+/* Say what follows, for traces and "observe". True: it is all that happens. */
+bool only_said(struct run *run, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
 
 /* Traces: trace.c */
 void trace_test(struct run *run, uint32_t e, const struct rules_value *v,
     bool held);
-void trace_rule(struct run *run, const struct rule *rule, bool held,
-    const char *followed);
+void trace_rule(struct run *run, bool held, const char *followed);
 
 #endif
