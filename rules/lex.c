@@ -357,12 +357,23 @@ take_sign(struct lex *x, struct token *t)
 	return false;
 }
 
+/* A text or expression that should not be there is left out as a whole. */
+static void
+skip_to(struct lex *x, char c)
+{
+	while (x->at < x->end && peek(x, 0) != '\n')
+		if (x->file->text[x->at++] == c)
+			return;
+}
+
 static void
 tell_stray(struct lex *x)
 {
 	char c = peek(x, 0);
 	struct span at = { x->file, x->at++, 1 };
 
+	if (c == '/' || c == '\'')
+		skip_to(x, c);
 	if (c == '/')
 		load_error(x->load, at, "a regular expression stands behind ~ "
 		    "only");

@@ -287,10 +287,14 @@ parse_one(struct parser *p, struct rule_list *list)
 		rule->source = span_join(at, p->last);
 		good = end_line(p);
 	}
-	if (!good && skip_line(p))
+	if (!good) {
+		if (!skip_line(p))
+			return;
+		/* Something with a group: look for mistakes in there, too. */
 		group = true;
-	else if (!good)
-		return;
+		rule->action = A_GROUP;
+		rule->cond = rule->text = rule->value = 0;
+	}
 	if (group)
 		parse_group_rules(p, rule, at);
 	append(list, rule);
@@ -571,7 +575,7 @@ parse_for(struct parser *p, const struct around *outer)
 		load_error(p->load, at, "blocks are nested deeper than %d",
 		    GROUPS_MAX);
 	else
-		for_body(p, &a);
+		for_body(p, good ? &a : outer);
 	p->depth--;
 	if (!parser_take(p, T_RBRACE))
 		load_error(p->load, at, "this block has no end: a } is "
@@ -717,6 +721,7 @@ parse_block(struct parser *p)
 {
 	struct block b = { 0 };
 	struct rules *r = p->r;
+	bool taken;
 	size_t i;
 
 	parser_next(p);
@@ -729,8 +734,11 @@ parse_block(struct parser *p)
 			    "already", b.name);
 	if (!p->lost && !end_line(p))
 		return false;
+	taken = p->lost;
+	p->lost = false;
 	parse_rules(p, &b.rules, false);
-	SET_ADD(&r->blocks, b);
+	if (!taken)
+		SET_ADD(&r->blocks, b);
 	return true;
 }
 

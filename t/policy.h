@@ -133,7 +133,7 @@ facts_ask(void *arg, struct rules_question *q)
 }
 
 /* Answer what waits. True: the last answer said "run again". */
-static bool __attribute__((unused))
+__attribute__((unused)) static bool
 facts_answer_all(struct facts *facts)
 {
 	bool again = false;
@@ -234,7 +234,7 @@ outcome_text(enum rules_status status, const struct rules_outcome *out)
 }
 
 /* Run a stage; ours to free. */
-static char *
+__attribute__((unused)) static char *
 run_text(struct rules_state *s, enum rules_stage stage, struct facts *facts)
 {
 	struct rules_env env = facts_env(facts);
