@@ -122,6 +122,7 @@ SRCS = \
 	rules/act_table.c \
 	rules/trace.c \
 	rules/run.c \
+	rules/explain.c \
 	filters/txn.c \
 	filters/header.c \
 	filters/chain.c \
@@ -169,7 +170,8 @@ SRCS = \
 	proxy/master.c \
 	proxy/cmd_check.c \
 	proxy/cmd_serve.c \
-	proxy/cmd_table.c
+	proxy/cmd_table.c \
+	proxy/cmd_rules.c
 
 # What a module of an administrator includes; filters/filter.h first of all.
 HEADERS_filters = filter facts txn

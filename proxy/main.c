@@ -19,6 +19,7 @@ static const struct {
 	{ "serve", cmd_serve, "relay SMTP sessions to a backend, and filter" },
 	{ "check", cmd_check, "find all mistakes in the configuration" },
 	{ "sink",  cmd_sink,  "receive mail by SMTP or LMTP into a Maildir" },
+	{ "rules", cmd_rules, "show what became of a policy" },
 	{ "table", cmd_table, "look keys up in tables, as postmap -q does" },
 };
 

@@ -372,26 +372,17 @@ check_equal(struct load *l, uint32_t e)
 	return true;
 }
 
-/* a > b is b < a. */
 static bool
 check_order(struct load *l, uint32_t e)
 {
-	struct expr *x = at(l, e);
-	enum expr_op op = x->op;
-	uint32_t a = x->a, b = x->b;
+	uint32_t a = at(l, e)->a, b = at(l, e)->b;
 
 	if (!check(l, a) || !check(l, b))
 		return bad(l, e);
 	if (at(l, a)->type != RULES_NUMBER || at(l, b)->type != RULES_NUMBER)
 		return mismatch(l, e, "and");
-	x = at(l, e);
-	x->type = RULES_BOOLEAN;
-	x->op = op == E_LESS || op == E_GREATER ? E_CMP_LESS :
-	    E_CMP_LESS_EQUAL;
-	if (op == E_GREATER || op == E_GREATER_EQUAL) {
-		x->a = b;
-		x->b = a;
-	}
+	at(l, e)->type = RULES_BOOLEAN;
+	at(l, e)->op = at(l, e)->op - E_LESS + E_CMP_LESS;
 	return true;
 }
 
@@ -770,7 +761,7 @@ static void
 tell_stage(struct load *l, struct span where, enum rules_field f,
     enum rules_stage stage, const char *call)
 {
-	enum rules_stage from = field_from(f);
+	enum rules_stage from = rules_field_from(f);
 	bool only = from + 1 < RULES_NSTAGES && (f == FIELD_RCPT ||
 	    field_source(f) == FIELD_RCPT || f == FIELD_RCPT_PARAMS ||
 	    !field_at(f, RULES_EOM));

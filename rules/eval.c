@@ -237,6 +237,10 @@ compare(const struct expr *x, const struct rules_value *a,
 		return a->number < b->number;
 	case E_CMP_LESS_EQUAL:
 		return a->number <= b->number;
+	case E_CMP_GREATER:
+		return a->number > b->number;
+	case E_CMP_GREATER_EQUAL:
+		return a->number >= b->number;
 	default:
 		assert(!"a comparison");
 		return false;
@@ -330,29 +334,41 @@ test(struct run *run, const struct expr *x, const struct rules_value *v)
 	}
 }
 
+/* The element n of a list. */
+static bool
+element_holds(struct run *run, const struct expr *x,
+    const struct rules_value *list, size_t n)
+{
+	run->element.type = list->type == RULES_STRINGS ? RULES_STRING :
+	    RULES_ADDRESS;
+	run->element.text = list->list.v[n];
+	if (run->s->arena.full)
+		run_fail(run, "the rules need too much memory");
+	return truth(run, x->b);
+}
+
 /* All elements are looked at even when one has to be waited for, so that the
    questions about all of them are asked together. */
 static bool
 quantified(struct run *run, const struct expr *x)
 {
-	struct rules_value list, outer = run->element;
-	bool any = x->op == E_ANY, held;
+	bool any = x->op == E_ANY, held = !any, waits = false;
+	struct rules_value list;
 	size_t i;
 
 	eval(run, x->a, &list);
-	for (i = 0; i < list.list.n; i++) {
-		run->element.type = list.type == RULES_STRINGS ?
-		    RULES_STRING : RULES_ADDRESS;
-		run->element.text = list.list.v[i];
-		held = truth(run, x->b);
-		if (run->s->arena.full)
-			run_fail(run, "the rules need too much memory");
-		if (run->stop != RUN_WAIT &&
-		    (run->stop != RUN_GO || held == any))
-			break;
+	for (i = 0; i < list.list.n && run->stop == RUN_GO && held != any;
+	    i++) {
+		held = element_holds(run, x, &list, i);
+		if (run->stop == RUN_WAIT) {
+			waits = true;
+			run->stop = RUN_GO;
+			held = !any;
+		}
 	}
-	run->element = outer;
-	return run->stop == RUN_GO && (i < list.list.n) == any;
+	if (waits && run->stop == RUN_GO)
+		run->stop = RUN_WAIT;
+	return held;
 }
 
 static bool

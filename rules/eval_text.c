@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/utf8.h"
 #include "rules/run_impl.h"
 
 /*
@@ -99,6 +100,7 @@ struct out {
 	enum text_use	 use;
 	char		*p;
 	size_t		 len, room;
+	bool		 cut;
 };
 
 static char
@@ -148,24 +150,27 @@ add(struct out *o, struct slice s)
 			o->p[o->len++] = harmless((unsigned char)s.p[i++],
 			    o->use);
 	}
+	o->cut |= i < s.len;
 }
 
 /* Half a character at the end would be none. */
 static void
 trim(struct out *o)
 {
-	if (o->use == TEXT_RAW || o->len < o->room)
-		return;
-	while (o->len > 0 && ((unsigned char)o->p[o->len - 1] & 0xc0) == 0x80)
-		o->len--;
-	if (o->len > 0 && (unsigned char)o->p[o->len - 1] >= 0xc0)
-		o->len--;
+	size_t start = o->len;
+
+	while (start > 0 && ((unsigned char)o->p[start - 1] & 0xc0) == 0x80)
+		start--;
+	if (start > 0 && (unsigned char)o->p[start - 1] >= 0xc0 &&
+	    utf8_length(o->p + start - 1, o->len - start + 1) == 0)
+		o->len = start - 1;
 }
 
 static const char *
 finish(struct out *o)
 {
-	trim(o);
+	if (o->cut)
+		trim(o);
 	o->p[o->len] = '\0';
 	return o->p;
 }

@@ -72,7 +72,7 @@ rules_field_type(enum rules_field f)
 }
 
 const char *
-field_help(enum rules_field f)
+rules_field_help(enum rules_field f)
 {
 	return fields[f].help;
 }
@@ -84,7 +84,7 @@ field_at(enum rules_field f, enum rules_stage stage)
 }
 
 enum rules_stage
-field_from(enum rules_field f)
+rules_field_from(enum rules_field f)
 {
 	enum rules_stage s = RULES_CONNECT;
 
@@ -126,24 +126,26 @@ field_source(enum rules_field f)
 	}
 }
 
+static const struct {
+	const char	*name, *phrase;
+} types[] = {
+	[RULES_STRING]	  = { "string",	   "a string" },
+	[RULES_NUMBER]	  = { "number",	   "a number" },
+	[RULES_BOOLEAN]	  = { "boolean",   "yes or no" },
+	[RULES_IP]	  = { "ip",	   "an IP address" },
+	[RULES_ADDRESS]	  = { "address",   "a mail address" },
+	[RULES_STRINGS]	  = { "strings",   "a list of strings" },
+	[RULES_ADDRESSES] = { "addresses", "a list of mail addresses" },
+};
+
+const char *
+rules_type_name(enum rules_type type)
+{
+	return types[type].name;
+}
+
 const char *
 type_name(enum rules_type type)
 {
-	switch (type) {
-	case RULES_STRING:
-		return "a string";
-	case RULES_NUMBER:
-		return "a number";
-	case RULES_BOOLEAN:
-		return "yes or no";
-	case RULES_IP:
-		return "an IP address";
-	case RULES_ADDRESS:
-		return "a mail address";
-	case RULES_STRINGS:
-		return "a list of strings";
-	case RULES_ADDRESSES:
-		return "a list of mail addresses";
-	}
-	return "?";
+	return types[type].phrase;
 }

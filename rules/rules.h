@@ -88,6 +88,10 @@ enum rules_field {
 /* "client.ip", and the type that the environment gives it; static. */
 const char *rules_field_name(enum rules_field f);
 enum rules_type rules_field_type(enum rules_field f);
+/* The first stage at which there is such a thing, and what it is. */
+enum rules_stage rules_field_from(enum rules_field f);
+const char *rules_field_help(enum rules_field f);
+const char *rules_type_name(enum rules_type type);	/* "string" */
 
 /* Loading */
 

@@ -74,7 +74,7 @@ enum expr_op {
 	E_TRUTH,		/* a is there: not empty, not unknown */
 	E_SAME,			/* a and b are the same but for case */
 	E_EQ_TEXT, E_EQ_NUMBER, E_EQ_BOOLEAN, E_EQ_IP,
-	E_CMP_LESS, E_CMP_LESS_EQUAL,	/* numbers */
+	E_CMP_LESS, E_CMP_LESS_EQUAL, E_CMP_GREATER, E_CMP_GREATER_EQUAL,
 	E_CLASS,		/* a is of class n */
 	E_IN_LIST,		/* a in list n */
 	E_IN_DOMAINS,		/* the same, ".x" means below x */
@@ -283,15 +283,13 @@ uint32_t hash_prefix(const uint8_t *ip, uint8_t family, uint8_t bits);
 
 /* Is there f at this stage? */
 bool field_at(enum rules_field f, enum rules_stage stage);
-/* The first stage in which there is f, or RULES_NSTAGES when stage is later. */
-enum rules_stage field_from(enum rules_field f);
 /* It takes an argument: header("X"). */
 bool field_has_name(enum rules_field f);
-const char *field_help(enum rules_field f);
 /* RULES_NFIELDS: no such name. */
 enum rules_field field_find(struct slice name);
 /* The field that f is computed from, or f itself. */
 enum rules_field field_source(enum rules_field f);
+/* "a string", for messages. */
 const char *type_name(enum rules_type type);
 
 /* Classes of "x is CLASS": class.c */
