@@ -105,6 +105,8 @@ SRCS = \
 	rules/lex.c \
 	rules/list.c \
 	rules/parse.c \
+	rules/parse_for.c \
+	rules/parse_decl.c \
 	rules/parse_action.c \
 	rules/parse_expr.c \
 	rules/text.c \
@@ -231,11 +233,17 @@ $O/t/bench-idle: t/bench/idle.c
 	@echo "  CC    $<"
 	$(Q)$(CC) -std=c11 $(WARN) $(CPPFLAGS) $(CFLAGS) -o $@ $< $(LDLIBS)
 
+$O/t/bench-rules: t/bench/rules.c $O/lib.a
+	@mkdir -p $(@D)
+	@echo "  LINK  $@"
+	$(Q)$(CC) -std=c11 $(WARN) $(CPPFLAGS) $(CFLAGS) -o $@ $^ $(LDLIBS)
+
 bench:
 	@contrib/setup.sh $(BUILD_DEPS) $(CHECK_DEPS) haproxy strace
 	@$(MAKE) --no-print-directory bench-run
 
-bench-run: all $O/t/bench-idle
+bench-run: all $O/t/bench-idle $O/t/bench-rules
+	$O/t/bench-rules
 	VRATAR=./$(PROG) IDLE=$O/t/bench-idle perl t/bench/compare.pl
 
 $O/t/fuzz-%: $O/t/fuzz/%.o $O/lib.a

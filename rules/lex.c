@@ -246,8 +246,10 @@ take_word(struct lex *x, struct token *t)
 		t->text.len = x->at - start;
 	} else if (is_number(t) || is_time(t)) {
 		t->kind = T_NUMBER;
-	} else if (is_enhanced(t)) {
-		t->kind = T_ENHANCED;
+	} else {
+		t->unit = 0;
+		if (is_enhanced(t))
+			t->kind = T_ENHANCED;
 	}
 }
 

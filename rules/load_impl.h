@@ -87,7 +87,8 @@ struct token lex_next(struct lex *x);
 /* 'the end of the line', '"foo"', for messages. out has room for 80. */
 char *token_text(const struct token *t, char out[80]);
 
-/* The parser: parse.c, parse_action.c, parse_expr.c, text.c */
+/* The parser: parse.c, parse_for.c, parse_decl.c, parse_action.c,
+   parse_expr.c, text.c */
 
 struct parser {
 	struct load	*load;
@@ -120,6 +121,30 @@ void parser_expected(struct parser *p, const char *what);
 char *parser_strdup(struct parser *p, struct slice s);
 /* A name that is declared or used. NULL: it was told. */
 const char *parse_name(struct parser *p, const char *what);
+
+/* Forget the rest of the line. True: it ended in "{", so a group is open. */
+bool parser_skip_line(struct parser *p);
+/* The end of a line, or of the group on the same line. false: told. */
+bool parser_end_line(struct parser *p);
+void parser_skip_empty(struct parser *p);
+
+/* NULL: nothing is around. */
+struct around;
+void parse_at(struct parser *p, const struct around *a);
+void parse_for(struct parser *p, const struct around *outer);
+/* Up to what is no rule: the end of the group, or the next item. */
+void parse_rules(struct parser *p, struct rule_list *list, bool group);
+struct rule *rule_new(struct parser *p, unsigned line, struct span at);
+void rule_append(struct rule_list *list, struct rule *rule);
+
+/* The word is the current token. false: told, and the line is lost. */
+bool parse_table(struct parser *p);
+bool parse_named_list(struct parser *p);
+bool parse_variable(struct parser *p);
+bool parse_block(struct parser *p);
+bool parse_include(struct parser *p);
+bool parse_on_limit(struct parser *p);
+bool parse_delimiter(struct parser *p);
 
 /* An action with its condition. false: told, and the line is lost. */
 bool parse_rule(struct parser *p, struct rule *rule);
