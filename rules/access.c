@@ -1,9 +1,9 @@
 /*
  * access - the right side of an access(5) table.
  *
- * Postfix also takes names of restrictions there ("reject_unknown_client_hostname")
- * and restriction classes. Those are Postfix's own program; silently taking them
- * for DUNNO would let in what the table was made to keep out, so they are errors.
+ * Postfix also takes names of restrictions there ("permit_mynetworks") and of
+ * restriction classes. Those are Postfix's own program; taking them for DUNNO
+ * would let in what the table was made to keep out, so they are errors.
  */
 
 #include "rules/access.h"

@@ -7,7 +7,8 @@
 #define AT(s)		(1u << RULES_##s)
 #define HEADERS		(AT(HEADER) | AT(MIME_HEADER) | AT(NESTED_HEADER))
 #define CONTENT		(AT(HEADER) | AT(BODY) | AT(EOM))
-#define ENVELOPE	(AT(CONNECT) | AT(HELO) | AT(AUTH) | AT(MAIL) | AT(RCPT))
+#define ENVELOPE	(AT(CONNECT) | AT(HELO) | AT(AUTH) | AT(MAIL) |	\
+			 AT(RCPT))
 #define REPLY		(ENVELOPE | AT(DATA) | CONTENT)
 #define MESSAGE		(AT(MAIL) | AT(RCPT) | AT(DATA) | CONTENT)
 #define ANY		(~0u)

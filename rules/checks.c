@@ -92,7 +92,7 @@ check_argument(enum argument argument, struct slice text, bool header)
 	return NULL;
 }
 
-/* The reply of cleanup(8): 550 5.7.1, or 4NN when the text starts with 4.x.x. */
+/* As cleanup(8) replies: 550 5.7.1, or 4NN when the text starts with 4.x.x. */
 static void
 take_reply(struct checks_action *a)
 {

@@ -1,7 +1,8 @@
 /*
  * parse - a policy file in rules.
  *
- *	policy = *(at / for / block / table / list / variable / include / option)
+ *	policy = *(at / for / block / table / list / variable / include /
+ *	           option)
  *
  * The parser goes on after a mistake with the next line, so that one run
  * tells of all of them; of the mistakes in one line it tells the first. The
@@ -359,8 +360,14 @@ parse_item(struct parser *p)
 void
 parse_policy(struct load *l, const struct policy_file *f)
 {
+	const char *nul = memchr(f->text, '\0', f->len);
 	struct parser p;
 
+	if (nul != NULL) {
+		load_error(l, (struct span){ f, (uint32_t)(nul - f->text), 0 },
+		    "a NUL octet: this is no text");
+		return;
+	}
 	parser_init(&p, l, f, 0, (uint32_t)f->len);
 	for (;;) {
 		parser_skip_empty(&p);

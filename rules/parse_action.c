@@ -164,7 +164,8 @@ placed_header_args(struct parser *p, struct rule *rule)
 
 /* Where to, and how fast */
 
-#define DELAY_MAX	300	/* seconds; RFC 5321 4.5.3.2: clients wait 5 min */
+/* Seconds. RFC 5321 4.5.3.2: clients wait five minutes. */
+#define DELAY_MAX	300
 
 static bool
 delay_args(struct parser *p, struct rule *rule)

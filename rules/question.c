@@ -312,8 +312,8 @@ lookup_value(struct run *run, uint32_t table, const struct rules_value *v,
 	return find(run, run->r->tables.v[table].table, keys, value);
 }
 
-/* A client is looked up by its name and then by its address (check_client_access
-   in postconf(5)). */
+/* A client is looked up by its name and then by its address
+   (check_client_access in postconf(5)). */
 static enum lookup_result
 lookup_client(struct run *run, struct table *t, const char **value)
 {

@@ -244,7 +244,8 @@ take_groups(const struct regex *x, struct slice subject, int n,
 	for (i = 0; i < REGEX_GROUPS; i++) {
 		groups[i] = SLICE("", 0);
 		/* \K can make a match that ends before it starts. */
-		if (i < n && v[2 * i] != PCRE2_UNSET && v[2 * i] <= v[2 * i + 1])
+		if (i < n && v[2 * i] != PCRE2_UNSET &&
+		    v[2 * i] <= v[2 * i + 1])
 			groups[i] = SLICE(subject.p + v[2 * i],
 			    v[2 * i + 1] - v[2 * i]);
 	}

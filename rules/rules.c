@@ -123,7 +123,9 @@ rules_load_text(const char *name, const char *text, size_t len,
 	struct load l = load_new(o, err);
 	struct policy_file *f = policy_file_new(l.r, name);
 
-	f->text = xstrndup(text, len);
+	f->text = xmalloc(len + 1);
+	memcpy(f->text, text, len);
+	f->text[len] = '\0';
 	f->len = len;
 	parse_policy(&l, f);
 	return finish(&l);

@@ -212,8 +212,8 @@ struct rules_env {
 	 * and its empty value ("", 0, false, family 0, no elements): leave it
 	 * when the fact is not known. name is the argument of header("NAME"),
 	 * NULL for other fields. Memory is borrowed until rules_run() returns;
-	 * rules_alloc() gives some. Fields that rules know themselves (rcpt.local,
-	 * score, time, …) are never asked for.
+	 * rules_alloc() gives some. Fields that rules know themselves
+	 * (rcpt.local, score, time, …) are never asked for.
 	 */
 	void	(*field)(void *arg, struct rules_state *s, enum rules_field f,
 		    const char *name, struct rules_value *v);
@@ -255,7 +255,7 @@ enum rules_edit_kind {
 
 struct rules_edit {
 	enum rules_edit_kind	 kind;
-	const char		*name;		/* of the header field, or NULL */
+	const char		*name;		/* of a header field, or NULL */
 	const char		*value;		/* or NULL */
 	int			 index;
 	const char		*place;		/* the rule that asked for it */
@@ -283,7 +283,7 @@ struct rules_outcome {
 							   the rule's own */
 	const char			*enhanced;	/* "5.7.1" or NULL */
 	const char			*text;		/* or NULL */
-	const char			*place;		/* NULL: nothing decided */
+	const char			*place;		/* NULL: undecided */
 
 	const struct rules_edit		*edits;
 	size_t				 nedits;
@@ -291,7 +291,7 @@ struct rules_outcome {
 	size_t				 nobserved;
 	const struct rules_note		*notes;
 	size_t				 nnotes;
-	uint64_t			 delay_ms;	/* wait before replying */
+	uint64_t			 delay_ms;	/* before the reply */
 	const char			*route;		/* backend, or NULL */
 	const char			*route_place;
 	double				 score;		/* so far */

@@ -89,8 +89,7 @@ struct expr {
 	enum expr_op		 op;
 	enum rules_type		 type;
 	bool			 checked;
-	bool			 varies;	/* not the same all through a run
-						   of a stage */
+	bool			 varies;	/* in the course of a run */
 	uint32_t		 a, b;		/* expressions; 0: none */
 	uint32_t		 n;		/* slot, list, table, regex, … */
 	struct slice		 text;		/* E_NAME, E_CALL */
@@ -166,11 +165,11 @@ struct rule {
 	struct rule	*next;
 	enum action	 action;
 	bool		 observe;
-	struct span	 source;	/* the whole rule; of a group its head */
+	struct span	 source;	/* the rule; of a group its head */
 	const char	*place;		/* "policy.rules:17" */
 	uint32_t	 cond;		/* 0: always */
 
-	uint32_t	 text;		/* reply, log, header, address; 0: none */
+	uint32_t	 text;		/* reply, header, …; 0: none */
 	uint32_t	 value;		/* A_SET, A_SCORE; 0: none */
 	int		 code;		/* 0: what fits the stage */
 	const char	*enhanced;	/* NULL: what fits the code */
@@ -213,7 +212,7 @@ struct keyed {
 struct dispatch {
 	uint32_t	 slot;
 	uint8_t		 family, bits;	/* of the networks; 0: no IP */
-	uint32_t	 first;		/* the first entry that has a key here */
+	uint32_t	 first;		/* entry that has a key here */
 	struct keyed	*keyed;		/* sorted by hash, then by entry */
 	size_t		 n;
 	uint32_t	*start;		/* by the top bits of the hash: where in

@@ -31,6 +31,18 @@ memory_fini(const struct rules *r, struct memory *m)
 	free(m->vars);
 }
 
+/* With any octets in it, which xstrndup() would stop at. */
+static char *
+copy_text(struct slice s)
+{
+	char *copy = xmalloc(s.len + 1);
+
+	if (s.len > 0)
+		memcpy(copy, s.p, s.len);
+	copy[s.len] = '\0';
+	return copy;
+}
+
 /* Texts are copied; one that is the same octets in the same place stays. */
 static void
 update_variable(struct rules_value *to, const struct rules_value *from)
@@ -42,7 +54,7 @@ update_variable(struct rules_value *to, const struct rules_value *from)
 	*to = *from;
 	if (from->type != RULES_STRING)
 		return;
-	to->text.p = xstrndup(from->text.p, from->text.len);
+	to->text.p = copy_text(from->text);
 	free(old);
 }
 

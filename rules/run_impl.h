@@ -33,7 +33,7 @@ struct rules_state {
 	struct rules_question	*questions;	/* ours; the newest first */
 	size_t			 nquestions, nwaiting;
 	bool			 asking;	/* inside env->ask */
-	bool			 waits;		/* the last run was RULES_WAIT */
+	bool			 waits;		/* so said the last run */
 };
 
 enum run_stop {
@@ -62,7 +62,7 @@ struct run {
 	struct memory		 next;		/* all of it in the arena */
 
 	size_t			 edits_room, observed_room, notes_room;
-	int			 prepended;	/* header fields, by access(5) */
+	int			 prepended;	/* fields, by access(5) */
 	const char		*followed;	/* for the trace */
 	struct rules_test	*tests;		/* NULL: no trace */
 	size_t			 ntests;

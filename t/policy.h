@@ -18,7 +18,7 @@
 
 struct facts {
 	const char		*text;
-	bool			 later;		/* answers come when asked for */
+	bool			 later;		/* answers come later */
 	struct rules_question	*asked[100];
 	int			 nasked;	/* waiting */
 	int			 asks;		/* in all */

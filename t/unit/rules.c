@@ -72,12 +72,14 @@ static const struct {
 	/* numbers, units */
 	{ "size = 5000", true }, { "size > 4K", true }, { "size < 5K", true },
 	{ "size >= 5000", true }, { "size <= 4999", false },
-	{ "size < 1M", true }, { "size > 4.8K", true }, { "size != 5000", false },
+	{ "size < 1M", true }, { "size > 4.8K", true },
+	{ "size != 5000", false },
 	{ "size in { 1, 5000 }", true }, { "size in { 1, 2 }", false },
 	{ "size + 1 = 5001", true }, { "size - 1 - 1 = 4998", true },
 	{ "size - 6000 < -1", true }, { "session.errors is 3", true },
 	{ "1 < 2", true }, { "1m = 60", true }, { "2h = 7200", true },
-	{ "1d > 1h", true }, { "1500ms = 1.5", true }, { "09:30 = 34200", true },
+	{ "1d > 1h", true }, { "1500ms = 1.5", true },
+	{ "09:30 = 34200", true },
 	{ "time >= 0:00 and time < 24:00", true },
 	{ "weekday in { \"mon\", \"tue\", \"wed\", \"thu\", \"fri\", "
 	    "\"sat\", \"sun\" }", true },
@@ -93,12 +95,14 @@ static const struct {
 	{ "local(mail) = \"Joe+news\"", true },
 	{ "domain(mail) = \"Example.org\"", true },
 	{ "detail(mail) = \"news\"", true },
-	{ "mail.local = \"Joe+news\"", true }, { "mail.detail is \"NEWS\"", true },
+	{ "mail.local = \"Joe+news\"", true },
+	{ "mail.detail is \"NEWS\"", true },
 	{ "lower(mail.domain) = \"example.org\"", true },
 	{ "domain(\"no-sign\") is empty", true },
 	{ "local(\"\\\"a b\\\"@c\") = \"a b\"", true },
 	{ "detail(\"+x@y\") is empty", true },
-	{ "length(helo.name) = 14", true }, { "length(\"h\xc3\xa4\") = 2", true },
+	{ "length(helo.name) = 14", true },
+	{ "length(\"h\xc3\xa4\") = 2", true },
 	{ "count(rcpts) = 2", true }, { "count(header.names) = 0", true },
 	{ "number(\"12.5\") = 12.5", true }, { "number(\"x\") = 0", true },
 	{ "header(\"Subject\") is \"hello  world\"", true },
@@ -369,8 +373,8 @@ static const struct {
 	{ "rules are not for MIME headers", "at header\n reject \"x\"\n",
 	    RULES_MIME_HEADER, "none" },
 	{ "the header's own", "at header\n use mime_header_checks "
-	    "\"static:REJECT\"\n reject \"x\" if header.name is \"SUBJECT\" and "
-	    "header.value is \"x\"\n", RULES_HEADER,
+	    "\"static:REJECT\"\n reject \"x\" if header.name is \"SUBJECT\" "
+	    "and header.value is \"x\"\n", RULES_HEADER,
 	    "reject 554 5.7.1 x @p:3" },
 	{ "body_checks: an empty line", "at body\n use body_checks "
 	    "\"static:REJECT\"\n", RULES_BODY, "none" },

@@ -279,7 +279,8 @@ test_bad_answers(void)
 static void
 test_many_questions(void)
 {
-	struct fixture f = fixture(REMOTE "at rcpt\n reject if rcpt in t\n", "");
+	struct fixture f = fixture(REMOTE "at rcpt\n reject if rcpt in t\n",
+	    "");
 	char text[100], *got;
 	int i, good = 0;
 
@@ -332,7 +333,8 @@ test_deferrals(void)
 {
 	struct fixture f = fixture("at helo\n use access \"static:{"
 	    "DEFER_IF_PERMIT wait}\"\nat rcpt\n reject \"no\" if rcpt.local is "
-	    "\"bad\"\n accept if rcpt.local is \"good\"\n", "helo.name=x\nrcpt=good@x\n");
+	    "\"bad\"\n accept if rcpt.local is \"good\"\n", 
+	    "helo.name=x\nrcpt=good@x\n");
 
 	stage(&f, RULES_HELO, "none", "nothing happens at helo");
 	stage(&f, RULES_RCPT, "tempfail 450 4.7.1 wait @p:2",
@@ -471,6 +473,29 @@ test_hostile_texts(void)
 	rules_run(f.s, RULES_EOM, &env, &out);
 	is_str(out.text, "a?b", "a NUL is no end");
 	fixture_free(&f);
+	f = fixture("variable v = \"\"\nat eom\n set v = header(\"S\")\n"
+	    "at disconnect\n log \"%{v} %{length(v)}\"\n", "");
+	rules_run(f.s, RULES_EOM, &env, &out);
+	rules_run(f.s, RULES_DISCONNECT, &env, &out);
+	is_str(out.notes[0].text, "a?b 3", "nor in a variable");
+	fixture_free(&f);
+}
+
+/* Nor is it in a policy. */
+static void
+test_nul_in_policy(void)
+{
+	static const char text[] = "at helo\n accept\n reject if h\0elo\n";
+	struct rules *r;
+	char *said;
+	size_t len;
+	FILE *err = open_memstream(&said, &len);
+
+	r = rules_load_text("p", text, sizeof(text) - 1, NULL, err);
+	fclose(err);
+	ok(r == NULL, "a policy with a NUL");
+	ok(strstr(said, "p:3:13: a NUL octet") != NULL, "is no text");
+	free(said);
 }
 
 static void
@@ -891,6 +916,7 @@ main(void)
 	test_limits();
 	test_check_regexes();
 	test_hostile_texts();
+	test_nul_in_policy();
 	test_long_texts();
 	test_memory_limit();
 	test_many_effects();
