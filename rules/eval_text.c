@@ -7,7 +7,6 @@
  * writes a policy need not think of any of this.
  */
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -34,7 +33,8 @@ number_text(struct run *run, double d)
 	char text[64];
 	int n;
 
-	if (d == floor(d) && fabs(d) < 1e15) {
+	/* NaN and the like are no number of ours, and fit no integer. */
+	if (d > -1e15 && d < 1e15 && d == (double)(long long)d) {
 		n = snprintf(text, sizeof(text), "%.0f", d);
 	} else {
 		n = snprintf(text, sizeof(text), "%.3f", d);
