@@ -174,6 +174,12 @@ rules_edits_envelope(const struct rules *r)
 	return r->edits_envelope;
 }
 
+struct table *
+rules_table(const struct rules *r, size_t i)
+{
+	return i < r->tables.n ? r->tables.v[i].table : NULL;
+}
+
 bool
 rules_reads_field(const struct rules *r, enum rules_field f)
 {

@@ -125,6 +125,9 @@ bool rules_edits_header(const struct rules *r);
 bool rules_edits_body(const struct rules *r);
 /* Some rule may add, delete or replace recipients. */
 bool rules_edits_envelope(const struct rules *r);
+/* The tables of the policy, to make clients for the remote ones
+   (table_is_remote()); NULL after the last. */
+struct table *rules_table(const struct rules *r, size_t i);
 /* Some rule reads this field: what nobody reads need not be collected. */
 bool rules_reads_field(const struct rules *r, enum rules_field f);
 

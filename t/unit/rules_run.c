@@ -100,6 +100,8 @@ test_questions(void)
 	f.facts.later = true;
 	stage(&f, RULES_RCPT, "wait", "there are questions");
 	is_int(f.facts.nasked, 3, "three, together");
+	ok(rules_table(f.r, 0) == f.facts.asked[0]->table &&
+	    rules_table(f.r, 1) == NULL, "about the policy's only table");
 	is_str(f.facts.asked[0]->key.p, "joe+x@example.org",
 	    "a key is folded and whole");
 	is_str(f.facts.asked[2]->key.p, "example.org", "so is a domain");
