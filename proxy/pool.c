@@ -191,9 +191,10 @@ backend_get(struct pool *p, uint64_t id, const struct backend_identity *who,
 	if (b->state == B_READY)
 		backend_restart(b);
 	else if (is_full(p)) {
-		b->setup_due = clock_ms() + p->global->greeting_timeout;
+		/* The client's RCPT waits as well, and RFC 5321 4.5.3.2.3 lets
+		   him give up after 5 min: he shall hear our 451 before. */
 		TAILQ_INSERT_TAIL(&p->queued, b, link);
-		timer_set(&b->kick, p->global->greeting_timeout);
+		timer_set(&b->kick, p->global->connect_timeout);
 	} else
 		use(p, b);
 	return b;
