@@ -223,9 +223,11 @@ backend_give_up(struct backend *b, enum backend_failure f,
 void
 backend_try_next_address(struct backend *b, const char *why)
 {
-	log_info(b->id, "backend name=%s address=%s state=\"%s\" "
-	    "failed=\"%s\"", b->pool->conf->name, backend_name(b),
-	    states[b->state].name, why);
+	char text[520];		/* why may be in the backend's own words */
+
+	log_info(b->id, "backend name=%s address=%s state=\"%s\" failed=%s",
+	    b->pool->conf->name, backend_name(b), states[b->state].name,
+	    log_quote(text, sizeof(text), why, strlen(why), 120));
 	hang_up(b);
 	b->addr++;
 	backend_enter(b, B_CONNECTING);

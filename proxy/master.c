@@ -185,8 +185,11 @@ stop(struct master *m)
 void
 master_reloaded(struct master *m, const char *problem)
 {
+	char text[1024];
+
 	if (problem != NULL)
-		log_error(0, "reload-failed problem=\"%s\"", problem);
+		log_error(0, "reload-failed problem=%s", log_quote(text,
+		    sizeof(text), problem, strlen(problem), 250));
 	tell_manager(m->serving);
 	/* Asked for again while it was under way: that is another one. */
 	if (!m->reload_asked || (m->todo & TODO_RELOAD) != 0)

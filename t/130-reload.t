@@ -83,6 +83,8 @@ subtest 'mistakes change nothing' => sub {
 	like($proxy->control('reload'), qr/^error .*vratar\.conf:\d+: /,
 	    'and answered');
 	isnt($proxy->log(qr/mistake=.*workers/) // 0, 0, 'the second, too');
+	$proxy->log_like(qr/reload-failed problem=".*unknown setting \\"no-such-setting\\""/,
+	    'one value, though it has quotes in it');
 	rewrite($proxy, listen => [{}, { address => '203.0.113.1:0' }]);
 	like($proxy->control('reload'), qr/^error cannot listen at 203/,
 	    'an address that is not ours');

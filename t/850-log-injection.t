@@ -68,6 +68,31 @@ for my $format ('logfmt', 'json') {
 	};
 }
 
+# A backend that will not have us says why, and the reason is logged.
+for my $format ('logfmt', 'json') {
+	subtest "greetings, $format" => sub {
+		my $mta   = Backend->start;
+		my $proxy = Proxy->start(backend => $mta->address,
+		    set => { 'log-format' => $format });
+
+		for my $evil (@hostile) {
+			$mta->set(CONNECT => { raw => '554 ' .
+			    ($evil =~ s/\n/\r/gr) . "\r\n" });
+			my $c = $proxy->client;
+			$c->hello;
+			$c->send('MAIL FROM:<a@example.org>',
+			    'RCPT TO:<b@example.com>');
+			$c->reply for 1 .. 2;
+			$c->quit;
+		}
+		$proxy->stop;
+		my @lines = $proxy->log;
+		cmp_ok(scalar(grep { /state\b.*greeting.*forged/ } @lines),
+		    '>=', @hostile / 2, 'the reason is there');
+		check($format, @lines);
+	};
+}
+
 # Nothing in these lines is anything but ours.
 sub check
 {
