@@ -279,6 +279,8 @@ session_start_chunk(struct session *s, uint64_t size, bool last)
 		    "first";
 	else if (s->txn == NULL)
 		s->chunk_refusal = "503 5.5.1 send MAIL first";
+	else if (!s->esmtp)
+		s->chunk_refusal = "503 5.5.1 BDAT needs EHLO";
 	else if (s->bdat_failed)
 		s->chunk_refusal = "503 5.5.1 send RSET first";
 	else if (s->txn->naccepted == 0)

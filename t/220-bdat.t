@@ -60,6 +60,22 @@ my $mta = Backend->start(extensions => [@with, 'BINARYMIME'],
     'RCPT TO:<no@' => '550 5.1.1 no');
 my $proxy = start($mta);
 
+subtest 'after HELO there are no extensions' => sub {
+	my $c = $proxy->client;
+
+	$c->hello;
+	$c->send('HELO old.example', 'MAIL FROM:<a@example.org>',
+	    'RCPT TO:<b@example.com>');
+	$c->expect(qr/^250 /) for 1 .. 3;
+	$c->bdat("RSET\r\n", 1);
+	$c->expect(qr/^503 5\.5\.1/, 'BDAT is refused');
+	$c->send('NOOP');
+	$c->expect(qr/^250 /, 'and its octets are no command');
+	$c->send('RSET');
+	$c->expect(qr/^250 /);
+	$c->deliver('a@example.org', 'b@example.com');
+};
+
 subtest 'chunks' => sub {
 	my $c = $proxy->client;
 
