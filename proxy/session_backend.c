@@ -391,7 +391,7 @@ answer_queued(struct session *s, const char *reply)
 	while (has_queued(t)) {
 		r = t->rcpts[t->nforwarded++];
 		txn_rcpt_enter(t, r, RCPT_REFUSED);
-		session_log_rcpt(s, r->address, "refuse", "backend", reply);
+		session_log_rcpt(s, r->address, "reject", "backend", reply);
 		slot_fill_text(s, r->slot, reply);
 	}
 	end_refused_mail(s);
@@ -640,7 +640,7 @@ on_rcpt_reply(struct session *s, struct txn_rcpt *rcpt, const struct reply *r)
 	char line[LOG_REPLY + 16];
 
 	reply_line(r, line, sizeof(line));
-	session_log_rcpt(s, rcpt->address, good ? "accept" : "refuse",
+	session_log_rcpt(s, rcpt->address, good ? "accept" : "reject",
 	    "backend", t->mail_refusal != NULL ? t->mail_refusal : line);
 	txn_rcpt_enter(t, rcpt, good ? RCPT_ACCEPTED : RCPT_REFUSED);
 	if (good && s->state == S_MAIL)
