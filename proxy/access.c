@@ -5,6 +5,7 @@
 #include "proxy/access.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "proxy/conf.h"
 #include "rules/table.h"
@@ -16,6 +17,19 @@ find(const struct conf *c, const struct address *to, const char *domain)
 
 	return table_find_address(c->recipients, address_local(to, local),
 	    domain, c->recipient_delimiter, NULL);
+}
+
+/*
+ * Postfix and sendmail take user%far@ours, far!user@ours and "user@far"@ours
+ * for user@far once they have seen that @ours is here. A backend that trusts
+ * our address would then relay to far, which is in no list of ours.
+ */
+static bool
+asks_for_a_route(const struct address *to)
+{
+	char local[ADDRESS_ROOM];
+
+	return strpbrk(address_local(to, local), "@%!") != NULL;
 }
 
 const char *
@@ -32,7 +46,7 @@ access_rcpt(const struct conf *c, const struct address *to, bool authenticated,
 		*by = "syntax";
 		return "501 5.1.3 the domain has no ASCII form";
 	}
-	if (!ours && !conf_relays(c, domain)) {
+	if (!ours && (!conf_relays(c, domain) || asks_for_a_route(to))) {
 		if (authenticated)
 			return NULL;
 		*by = "relay-domains";

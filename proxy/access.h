@@ -2,7 +2,8 @@
  * access - who may send to whom: relay-domains and recipients.
  *
  * relay-domains are the domains this proxy takes mail for from anybody; where
- * it is not set, the backend decides, knowing who the client is. recipients is
+ * it is not set, the backend decides, knowing who the client is. A local part
+ * that names a domain of its own (user%far@ours) is not in them. recipients is
  * the list of addresses there are in those domains. postmaster passes both
  * wherever the domain is ours (RFC 5321 4.5.1); senders are not looked at, so
  * the null sender passes (4.5.5).

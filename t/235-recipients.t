@@ -61,7 +61,7 @@ subtest 'recipients' => sub {
 	    'x@other.sub.example' => $unknown, 'alice+x@example.com' =>
 	    $unknown, 'x@sub.example' => $relay, 'al@example.com' => $unknown,
 	    'alice@example.com.evil.example' => $relay,
-	    'alice%example.net@example.com' => $unknown,
+	    'alice%example.net@example.com' => $relay,
 	    'alice@notexample.com' => $relay);
 	$c->message("x\r\n");
 	$c->expect(qr/^250 /);
@@ -113,6 +113,23 @@ subtest 'international domains are compared in ASCII' => sub {
 	$c->expect(qr/^\Q$good\E/, 'U-label');
 	$c->expect(qr/^\Q$unknown\E/, 'U-label, unknown');
 	$c->expect(qr/^\Q$good\E/, 'A-label');
+};
+
+# Postfix sends these on to far.example, and trusts us if it knows no better.
+subtest 'a route in the local part' => sub {
+	my @routes = ('u%far.example', 'far.example!u', '"u@far.example"',
+	    '"u%far.example"', '"far.example!u"', '"far.example\!u"', 'u%');
+	my $p = start("\@example.com OK\n");
+	my $c = $p->client;
+
+	$c->hello;
+	try($c, map({ ("$_\@example.com" => $relay) } @routes),
+	    'u@example.com' => $good, '@far.example:u@example.com' => $good,
+	    '@example.com:u@far.example' => $relay);
+	$p = start("\@example.com OK\n", 'relay-domains' => ['*']);
+	$c = $p->client;
+	$c->hello;
+	try($c, map { ("$_\@example.com" => $good) } @routes);
 };
 
 subtest 'relay-domains without recipients' => sub {
