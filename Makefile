@@ -281,11 +281,6 @@ install: all install-headers
 	install -m 644 contrib/systemd/* $(DESTDIR)$(PREFIX)/lib/systemd/system
 	sed -i 's,/usr/sbin/,$(PREFIX)/sbin/,' \
 	    $(DESTDIR)$(PREFIX)/lib/systemd/system/vratar.service
-	$(Q)for unit in service socket; do \
-	    sed 's,/usr/sbin/,$(PREFIX)/sbin/,' \
-	    contrib/systemd/vratar.$$unit > \
-	    $(DESTDIR)$(PREFIX)/lib/systemd/system/vratar.$$unit || exit 1; \
-	done
 
 clean:
 	rm -rf obj obj-san obj-fuzz vratar vratar-san run
