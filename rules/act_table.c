@@ -96,6 +96,7 @@ follow_access(struct run *run, const struct access_action *a)
 {
 	switch (a->kind) {
 	case ACCESS_DUNNO:
+		only_said(run, "DUNNO");
 		break;
 	case ACCESS_OK:
 		if (!only_said(run, "OK: no more rules at %s",
@@ -151,6 +152,7 @@ act_access(struct run *run, const struct rule *rule)
 	struct access_action a;
 	const char *value, *why;
 
+	run->followed = "no entry";
 	if (lookup_access(run, rule, &value) != LOOKUP_YES)
 		return;
 	if (access_parse(&a, value, &why) == -1)
@@ -187,6 +189,7 @@ follow_checks(struct run *run, const struct checks_action *a)
 {
 	switch (a->kind) {
 	case CHECKS_DUNNO:
+		only_said(run, "DUNNO");
 		break;
 	case CHECKS_REJECT:
 		set_reply(run, a->code < 500 ? RULES_TEMPFAIL : RULES_REJECT,
@@ -248,6 +251,7 @@ act_checks(struct run *run, const struct rule *rule)
 	struct checks_action a;
 	const char *value, *why;
 
+	run->followed = "no entry";
 	if (line.len == 0 || run->next.passed ||
 	    lookup_line(run, rule->n, line, &value) != LOOKUP_YES)
 		return;

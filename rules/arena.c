@@ -67,6 +67,15 @@ arena_reset(struct arena *a)
 	}
 }
 
+void
+arena_lend(struct arena *to, struct arena *from)
+{
+	if (to->spare != NULL)
+		return;
+	to->spare = from->spare;
+	from->spare = NULL;
+}
+
 static struct arena_block *
 add_block(struct arena *a, size_t size)
 {

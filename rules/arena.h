@@ -25,6 +25,8 @@ void arena_init(struct arena *a, size_t limit);
 void arena_fini(struct arena *a);
 /* Empty, not full; keeps one block. */
 void arena_reset(struct arena *a);
+/* The block that from keeps is to's, if to has none. */
+void arena_lend(struct arena *to, struct arena *from);
 
 /*
  * Memory for anything, zeroed. Never NULL: past the limit "full" is set and

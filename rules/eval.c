@@ -17,10 +17,10 @@
 
 static bool truth(struct run *run, uint32_t e);
 
-static const struct expr *
+static const struct node *
 at(const struct run *run, uint32_t e)
 {
-	return &run->r->exprs.v[e];
+	return &run->r->nodes[e];
 }
 
 /* Addresses */
@@ -219,7 +219,7 @@ equal_text(struct slice a, struct slice b)
 }
 
 static bool
-compare(const struct expr *x, const struct rules_value *a,
+compare(const struct node *x, const struct rules_value *a,
     const struct rules_value *b)
 {
 	switch (x->op) {
@@ -227,28 +227,52 @@ compare(const struct expr *x, const struct rules_value *a,
 		return same_text(a->text, b->text);
 	case E_EQ_TEXT:
 		return equal_text(a->text, b->text);
-	case E_EQ_NUMBER:
-		return a->number == b->number;
 	case E_EQ_BOOLEAN:
 		return a->yes == b->yes;
 	case E_EQ_IP:
 		return netaddr_same_ip(&a->ip, &b->ip);
-	case E_CMP_LESS:
-		return a->number < b->number;
-	case E_CMP_LESS_EQUAL:
-		return a->number <= b->number;
-	case E_CMP_GREATER:
-		return a->number > b->number;
-	case E_CMP_GREATER_EQUAL:
-		return a->number >= b->number;
 	default:
 		assert(!"a comparison");
 		return false;
 	}
 }
 
+/* The value of a number, without the detour over struct rules_value. */
+static double
+number_of(struct run *run, uint32_t e)
+{
+	const struct node *x = at(run, e);
+	struct rules_value v;
+
+	if (x->op == E_CONST)
+		return x->number;
+	if (x->op == E_FIELD && run->r->slots.v[x->n].field != FIELD_SCORE)
+		return eval_slot(run, x->n)->number;
+	eval(run, e, &v);
+	return v.number;
+}
+
 static bool
-in_list(const struct expr *x, const struct constants *c,
+compare_numbers(struct run *run, const struct node *x)
+{
+	double a = number_of(run, x->a), b = number_of(run, x->b);
+
+	switch (x->op) {
+	case E_EQ_NUMBER:
+		return a == b;
+	case E_CMP_LESS:
+		return a < b;
+	case E_CMP_LESS_EQUAL:
+		return a <= b;
+	case E_CMP_GREATER:
+		return a > b;
+	default:
+		return a >= b;
+	}
+}
+
+static bool
+in_list(const struct node *x, const struct constants *c,
     const struct rules_value *v)
 {
 	switch (c->type) {
@@ -275,7 +299,7 @@ in_field(const struct rules_value *v, const struct rules_value *list)
 }
 
 static bool
-match(struct run *run, const struct expr *x, const struct rules_value *v)
+match(struct run *run, const struct node *x, const struct rules_value *v)
 {
 	const struct regex_use *u = &run->r->regexes.v[x->n];
 
@@ -307,7 +331,7 @@ is_there(const struct rules_value *v)
 
 /* Something about one value. */
 static bool
-test(struct run *run, const struct expr *x, const struct rules_value *v)
+test(struct run *run, const struct node *x, const struct rules_value *v)
 {
 	struct rules_value b;
 
@@ -336,7 +360,7 @@ test(struct run *run, const struct expr *x, const struct rules_value *v)
 
 /* The element n of a list. */
 static bool
-element_holds(struct run *run, const struct expr *x,
+element_holds(struct run *run, const struct node *x,
     const struct rules_value *list, size_t n)
 {
 	run->element.type = list->type == RULES_STRINGS ? RULES_STRING :
@@ -350,7 +374,7 @@ element_holds(struct run *run, const struct expr *x,
 /* All elements are looked at even when one has to be waited for, so that the
    questions about all of them are asked together. */
 static bool
-quantified(struct run *run, const struct expr *x)
+quantified(struct run *run, const struct node *x)
 {
 	bool any = x->op == E_ANY, held = !any, waits = false;
 	struct rules_value list;
@@ -374,7 +398,7 @@ quantified(struct run *run, const struct expr *x)
 static bool
 truth(struct run *run, uint32_t e)
 {
-	const struct expr *x = at(run, e);
+	const struct node *x = at(run, e);
 	struct rules_value v;
 	bool held;
 
@@ -391,11 +415,20 @@ truth(struct run *run, uint32_t e)
 	case E_ALL:
 		return quantified(run, x);
 	case E_CONST:
-		return x->value.yes;
+		return x->number != 0;
 	case E_FIELD:
 	case E_VARIABLE:
 		eval(run, e, &v);
 		held = v.yes;
+		break;
+	case E_EQ_NUMBER:
+	case E_CMP_LESS:
+	case E_CMP_LESS_EQUAL:
+	case E_CMP_GREATER:
+	case E_CMP_GREATER_EQUAL:
+		held = compare_numbers(run, x);
+		if (run->tests != NULL)
+			eval(run, x->a, &v);
 		break;
 	default:
 		eval(run, x->a, &v);
@@ -453,7 +486,7 @@ to_number(struct slice s)
 }
 
 static void
-lookup(struct run *run, const struct expr *x, const struct rules_value *key,
+lookup(struct run *run, const struct node *x, const struct rules_value *key,
     struct rules_value *v)
 {
 	const char *found;
@@ -464,7 +497,7 @@ lookup(struct run *run, const struct expr *x, const struct rules_value *key,
 }
 
 static void
-function(struct run *run, const struct expr *x, struct rules_value *v)
+function(struct run *run, const struct node *x, struct rules_value *v)
 {
 	struct rules_value a;
 
@@ -500,7 +533,7 @@ function(struct run *run, const struct expr *x, struct rules_value *v)
 }
 
 static void
-sum(struct run *run, const struct expr *x, struct rules_value *v)
+sum(struct run *run, const struct node *x, struct rules_value *v)
 {
 	struct rules_value a, b;
 
@@ -511,7 +544,7 @@ sum(struct run *run, const struct expr *x, struct rules_value *v)
 }
 
 static void
-eval_variable(struct run *run, const struct expr *x, struct rules_value *v)
+eval_variable(struct run *run, const struct node *x, struct rules_value *v)
 {
 	if (x->op == E_FIELD)
 		set_number(v, run->next.score);
@@ -522,11 +555,11 @@ eval_variable(struct run *run, const struct expr *x, struct rules_value *v)
 void
 eval(struct run *run, uint32_t e, struct rules_value *v)
 {
-	const struct expr *x = at(run, e);
+	const struct node *x = at(run, e);
 
 	switch (x->op) {
 	case E_CONST:
-		*v = x->value;
+		*v = run->r->exprs.v[e].value;
 		break;
 	case E_FIELD:
 		if (run->r->slots.v[x->n].field == FIELD_SCORE)

@@ -270,7 +270,7 @@ regex_match(const struct regex *x, struct slice subject,
 
 /* Hostile subjects */
 
-#define HOSTILE	((size_t)20000)
+#define HOSTILE	((size_t)4000)
 #define ENDING	100
 
 /* Repetitions of a few octets make nested quantifiers try all ways to divide

@@ -22,6 +22,7 @@ rules_new(const struct rules_options *o)
 	arena_init(&r->arena, 0);
 	r->cache = regex_cache_new();
 	keys_init(&r->scratch.keys);
+	arena_init(&r->scratch.pool, 0);
 	/* Number 0 is "no expression". */
 	expr_new(r, E_BAD, (struct span){ NULL, 0, 0 });
 	if (o->recipient_delimiter != NULL)
@@ -59,9 +60,11 @@ rules_free(struct rules **rp)
 		list_fini(&r->lists.v[i]);
 	regex_cache_free(&r->cache);
 	keys_fini(&r->scratch.keys);
+	arena_fini(&r->scratch.pool);
 	free(r->scratch.values);
 	free(r->scratch.epochs);
 	free(r->exprs.v);
+	free(r->nodes);
 	free(r->slots.v);
 	free(r->lists.v);
 	free(r->tables.v);
@@ -72,6 +75,24 @@ rules_free(struct rules **rp)
 	arena_fini(&r->arena);
 	r->magic = 0;
 	free(r);
+}
+
+static void
+make_nodes(struct rules *r)
+{
+	const struct expr *x;
+	size_t i;
+
+	r->nodes = xcalloc(r->exprs.n, sizeof(r->nodes[0]));
+	for (i = 0; i < r->exprs.n; i++) {
+		x = &r->exprs.v[i];
+		r->nodes[i] = (struct node){ .op = (uint8_t)x->op, .a = x->a,
+		    .b = x->b, .n = x->n };
+		if (x->op == E_CONST && x->type == RULES_NUMBER)
+			r->nodes[i].number = x->value.number;
+		else if (x->op == E_CONST && x->type == RULES_BOOLEAN)
+			r->nodes[i].number = x->value.yes;
+	}
 }
 
 /* The plan of what has been parsed; NULL after a mistake. */
@@ -87,6 +108,7 @@ finish(struct load *l)
 		rules_free(&r);
 		return NULL;
 	}
+	make_nodes(r);
 	r->scratch.values = xcalloc(r->slots.n + 1,
 	    sizeof(r->scratch.values[0]));
 	r->scratch.epochs = xcalloc(r->slots.n + 1,

@@ -195,7 +195,11 @@ struct rules_test {
 	bool		 held;
 };
 
-/* One rule that was looked at. All texts die when the trace function ends. */
+/*
+ * One rule that was looked at. All texts die when the trace function ends. A
+ * run that ends with RULES_WAIT may have told steps already; the next one tells
+ * them again.
+ */
 struct rules_step {
 	enum rules_stage	 stage;
 	const char		*place;		/* "policy.rules:17" */
@@ -318,7 +322,8 @@ void rules_state_free(struct rules_state **s);
  * variables that were set since MAIL. What was set before stays.
  */
 void rules_end_txn(struct rules_state *s);
-/* Give back the memory of the last outcome before the next run. */
+/* Give back the memory of the last outcome before the next run: a session
+   that waits for its client needs none. */
 void rules_release(struct rules_state *s);
 
 /*

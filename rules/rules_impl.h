@@ -97,6 +97,17 @@ struct expr {
 	struct span		 span;
 };
 
+/*
+ * What eval.c needs of an expression, and nothing else: the numbers are those
+ * of the expressions. Thousands of conditions that are looked at one by one
+ * cost what it takes to get them from memory.
+ */
+struct node {
+	uint8_t		 op;		/* enum expr_op */
+	uint32_t	 a, b, n;
+	double		 number;	/* E_CONST: a number, or yes */
+};
+
 /* A list of constants: all of one type. */
 struct constants {
 	const char		*name;		/* NULL: it has none */
@@ -249,6 +260,7 @@ struct rules {
 	struct arena		 arena;
 	struct policy_file	*files;		/* ours */
 	SET_OF(struct expr)	 exprs;		/* [0] is E_BAD: none */
+	struct node		*nodes;		/* ours; of all exprs */
 	SET_OF(struct slot)	 slots;
 	SET_OF(struct constants) lists;
 	SET_OF(struct named_table) tables;
@@ -269,6 +281,8 @@ struct rules {
 		uint32_t		*epochs;	/* when they were had */
 		uint32_t		 epoch;
 		struct keys		 keys;
+		struct arena		 pool;		/* a block for the
+							   next run */
 	}			 scratch;
 };
 

@@ -92,7 +92,9 @@ memory_init(const struct rules *r, struct memory *m)
 {
 	size_t i;
 
-	m->vars = xcalloc(r->variables.n + 1, sizeof(m->vars[0]));
+	if (r->variables.n == 0)
+		return;
+	m->vars = xcalloc(r->variables.n, sizeof(m->vars[0]));
 	for (i = 0; i < r->variables.n; i++)
 		update_variable(&m->vars[i], &r->variables.v[i].initial);
 }
@@ -140,6 +142,8 @@ void
 rules_release(struct rules_state *s)
 {
 	OBJ_CHECK(s, RULES_STATE_MAGIC);
+	arena_reset(&s->arena);
+	arena_lend(&s->rules->scratch.pool, &s->arena);
 	arena_fini(&s->arena);
 }
 
@@ -460,6 +464,7 @@ rules_run(struct rules_state *s, enum rules_stage stage,
 	if (has_nothing_to_do(s, stage))
 		return RULES_DONE;
 	arena_reset(&s->arena);
+	arena_lend(&s->arena, &s->rules->scratch.pool);
 	if (!s->waits)
 		ask_forget_failures(s);
 	s->waits = false;

@@ -65,6 +65,17 @@ is($err, "$dir/bad.rules:2:2: \"rejct\" is no action (did you mean reject?)\n"
     . "(did you mean client.ip?)\n accept if clent.ip\n           ^\n",
     'all mistakes in one run');
 
+# The example, with tables that there are here.
+open my $in, '<', 'contrib/examples/postfix-front.rules' or die "example: $!";
+my $example = do { local $/; <$in> };
+spew('bad_clients.cidr', "192.0.2.0/24 x\n");
+$example =~ s{/etc/postfix/relay_recipients}{$dir/recipients};
+$example =~ s{/etc/vratar/}{$dir/};
+spew('example.rules', $example);
+($out, $err, $status) = rules("$dir/example.rules");
+is($err, '', 'the example policy has no mistakes');
+is($status, 0, 'and loads');
+
 ($out, $err, $status) = rules('--fields');
 is($status, 0, 'the fields');
 my @fields = $out =~ /^([a-z0-9_.]+) +\w+ +from /mg;
