@@ -35,6 +35,7 @@
 #define LINKS_MAX	4	/* connections to one server */
 #define QUEUE_MAX	1000	/* look-ups that wait for one of them */
 #define ADDRS_MAX	8
+#define SPEC_MAX	200	/* octets of it in the log */
 #define QUESTION_MAX	(3 * VALUE_MAX + 1024)	/* %XX for each octet */
 
 struct link {
@@ -177,23 +178,32 @@ server_of(struct lookup_client *c, const struct remote *r)
 
 /* Once when it goes down, once when it is back. */
 static void
+note(struct server *s, bool down, const char *what)
+{
+	const char *spec = table_spec(s->client->table);
+	char quoted[4 * SPEC_MAX + 6];
+
+	if (s->down == down)
+		return;
+	s->down = down;
+	log_quote(quoted, sizeof(quoted), spec, strlen(spec), SPEC_MAX);
+	if (down)
+		log_warn(0, "table spec=%s server=failed reason=\"%s\"",
+		    quoted, what);
+	else
+		log_info(0, "table spec=%s server=back", quoted);
+}
+
+static void
 note_failure(struct server *s, const char *what)
 {
-	if (s->down)
-		return;
-	s->down = true;
-	log_warn(0, "table spec=\"%s\" server=failed reason=\"%s\"",
-	    table_spec(s->client->table), what);
+	note(s, true, what);
 }
 
 static void
 note_success(struct server *s)
 {
-	if (!s->down)
-		return;
-	s->down = false;
-	log_info(0, "table spec=\"%s\" server=back",
-	    table_spec(s->client->table));
+	note(s, false, NULL);
 }
 
 /* Connections */

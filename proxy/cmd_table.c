@@ -158,6 +158,8 @@ find_lines(struct tables *t)
 	bool found = false;
 	ssize_t len;
 
+	/* Somebody may wait for each answer before the next question. */
+	setvbuf(stdout, NULL, _IOLBF, 0);
 	while (r != TABLE_FAILED &&
 	    (len = getline(&line, &room, stdin)) != -1) {
 		if (len > 0 && line[len - 1] == '\n')

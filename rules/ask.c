@@ -13,7 +13,12 @@
 #include "rules/fold.h"
 #include "rules/table_impl.h"
 
-static void set(struct buf *, const char *, size_t);
+static void
+set(struct buf *b, const char *p, size_t len)
+{
+	buf_reset(b);
+	buf_add(b, p, len);
+}
 
 void
 ask_start(struct ask *a, struct table *t, const struct keys *k)
@@ -43,13 +48,6 @@ ask_fini(struct ask *a)
 		buf_fini(&a->frames[i].key);
 		buf_fini(&a->frames[i].value);
 	}
-}
-
-static void
-set(struct buf *b, const char *p, size_t len)
-{
-	buf_reset(b);
-	buf_add(b, p, len);
 }
 
 /* Make this table the next to be asked. */

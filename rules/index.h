@@ -17,7 +17,7 @@ struct index {
 	char		*text;		/* ours: key NUL value NUL … */
 	size_t		 len, room;
 	struct index_slot {
-		uint32_t	place;	/* of the key in text, plus 1; 0: free */
+		uint32_t	place;	/* of the key, plus 1; 0: free */
 		uint32_t	hash;
 	}		*slots;		/* ours; 2^bits of them */
 	unsigned	 bits;

@@ -1,7 +1,8 @@
 /*
  * inline, static - tables that are written where they are named.
  *
- *	inline:{ a = 1, {b = two words} }	static:value	static:{ two words }
+ *	inline:{ a = 1, {b = two words} }
+ *	static:value	static:{ two words }
  *
  * The words around "=" are part of nothing. Of two equal keys the last counts,
  * as in Postfix, and unlike in a file.

@@ -71,9 +71,9 @@ is_complete(MDB_env *env, int fd)
 	MDB_stat pages;
 	struct stat st;
 
-	return mdb_env_info(env, &info) == 0 && mdb_env_stat(env, &pages) == 0 &&
-	    fstat(fd, &st) == 0 && (uint64_t)st.st_size / pages.ms_psize >
-	    (uint64_t)info.me_last_pgno;
+	return mdb_env_info(env, &info) == 0 &&
+	    mdb_env_stat(env, &pages) == 0 && fstat(fd, &st) == 0 &&
+	    (uint64_t)st.st_size / pages.ms_psize > info.me_last_pgno;
 }
 
 static int

@@ -18,6 +18,8 @@
 #include "rules/lines.h"
 #include "rules/subst.h"
 
+#define NAME_SHOWN	200	/* it may be a list within braces */
+
 /* Reading */
 
 char *
@@ -156,12 +158,15 @@ patterns_free(struct patterns **p)
 static void
 note_limit(struct patterns *p, struct pattern *pt, size_t len)
 {
+	char name[4 * NAME_SHOWN + 6];
+
 	p->limit_hits++;
 	if (pt->limit_seen)
 		return;
 	pt->limit_seen = true;
+	log_quote(name, sizeof(name), p->name, strlen(p->name), NAME_SHOWN);
 	log_warn(0, "table file=%s line=%lu pattern=limit octets=%zu (it is "
-	    "skipped for what it cannot decide; please simplify it)", p->name,
+	    "skipped for what it cannot decide; please simplify it)", name,
 	    pt->line, len);
 }
 

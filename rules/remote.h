@@ -37,7 +37,7 @@ void remote_request(const struct remote *r, const char *key, size_t len,
     struct buf *to);
 
 enum remote_status {
-	REMOTE_MORE,		/* all of it is taken, and there is more to come */
+	REMOTE_MORE,		/* all of it is taken, more is to come */
 	REMOTE_DONE,
 	REMOTE_BAD		/* no reply of this protocol: close */
 };

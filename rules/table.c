@@ -27,6 +27,7 @@
 #define KEY_MAX		4096	/* an address has at most a tenth of this */
 #define LINE_MAX	((size_t)128 << 10)	/* of a message */
 #define LOOK_MS		1000	/* at the file, at most so often */
+#define QUOTE_MAX	500	/* octets of a text in the log */
 
 struct identity {
 	dev_t		 dev;
@@ -100,8 +101,11 @@ why_errno(const char *path, int error)
 static void
 log_mistake(void *arg, const char *mistake)
 {
+	char quoted[4 * QUOTE_MAX + 6];
+
 	(void)arg;
-	log_warn(0, "table mistake=\"%s\"", mistake);
+	log_warn(0, "table mistake=%s", log_quote(quoted, sizeof(quoted),
+	    mistake, strlen(mistake), QUOTE_MAX));
 }
 
 /* Files */
@@ -436,6 +440,16 @@ is_key(struct table *t, const char *key, size_t len)
 	return is_utf8(key, len);
 }
 
+/* The value is the table's, but a log line need not hold it. */
+static void
+warn_value(const struct table *t)
+{
+	char quoted[4 * QUOTE_MAX + 6];
+
+	log_warn(0, "table spec=%s value=\"not UTF-8\"", log_quote(quoted,
+	    sizeof(quoted), t->spec, strlen(t->spec), QUOTE_MAX));
+}
+
 enum table_result
 table_find_local(struct table *t, const char *key, size_t len,
     const char **value)
@@ -447,7 +461,7 @@ table_find_local(struct table *t, const char *key, size_t len,
 		return TABLE_NOT_FOUND;
 	r = find(t, t->key.p, t->key.len, value);
 	if (r == TABLE_FOUND && !is_utf8(*value, strlen(*value))) {
-		log_warn(0, "table spec=\"%s\" value=\"not UTF-8\"", t->spec);
+		warn_value(t);
 		return TABLE_FAILED;
 	}
 	return r;

@@ -60,7 +60,7 @@ size_t table_size(const struct table *t);
 bool table_is_remote(const struct table *t);
 /* Patterns see a whole name or address and never a part of it (keys.h). */
 bool table_wants_whole(const struct table *t);
-/* How often a pattern gave up at its match limit, since the table was opened. */
+/* How often a pattern gave up at its limit since the table was opened. */
 uint64_t table_limit_hits(const struct table *t);
 
 /*

@@ -31,7 +31,7 @@ struct source {
 struct query {
 	const char	*key;		/* a NUL behind it if not TABLE_TEXT */
 	size_t		 len;
-	struct buf	*room;		/* for a value that is not in the table */
+	struct buf	*room;		/* for values that are made */
 	const char	*value;		/* the answer */
 };
 

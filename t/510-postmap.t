@@ -143,8 +143,8 @@ sub key_file
 for my $round (1 .. 2) {
 	my $text = ($round == 2 ? " first\n" : '') . key_file(1500);
 	my @keys = ((map { key() } 1 .. 3000),
-	    map { /^(\S+)/ ? (pick($1, uc $1, lc $1), "$1 ", substr $1, 1) : () }
-	    split /\n/, $text);
+	    map { /^(\S+)/ ? (pick($1, uc $1, lc $1), "$1 ",
+	    substr $1, 1) : () } split /\n/, $text);
 	# Some of Postfix's libraries fail when they are asked for nothing.
 	@keys = grep { length } @keys;
 
@@ -266,7 +266,8 @@ sub network
 	my $ip  = rand() < 0.6 ? ip4() : ip6();
 	my $net = pick($ip, "[$ip]", "$ip/32", "$ip/8", '10.0.0.0/8',
 	    '192.0.0.0/4', '2001:db8::/32', '::/0', '0.0.0.0/0', '128.0.0.0/1',
-	    "[$ip]/32", '1.0.0.0/7', '0.0.0.0/5', '2001::/15', "$ip/129", "$ip/",
+	    "[$ip]/32", '1.0.0.0/7', '0.0.0.0/5', '2001::/15', "$ip/129",
+	    "$ip/",
 	    "[$ip", "$ip]", "0$ip", '2001:db8::/33', '1.2.3', "$ip/0x8",
 	    '10.1.0.0/16', '127.0.0.0/9', '255.255.255.254/31', "$ip/128");
 	return "$not$net";
@@ -280,7 +281,8 @@ sub network_file
 	    . pick(word(), 'two words', '$1 $$ ${', '') . "\n" } 1 .. 10),
 	    (map { pick('if ', 'IF  ', 'if') . network()
 	    . pick('', '', '', ' x') . "\n" } 1 .. 2), "endif\n", "ENDIF \n",
-	    "endif x\n", "if\n", "!\n", "# 1.2.3.4 x\n", " more\n") } 1 .. $lines;
+	    "endif x\n", "if\n", "!\n", "# 1.2.3.4 x\n", " more\n") }
+	    1 .. $lines;
 }
 
 SKIP: {

@@ -42,7 +42,8 @@ static bool
 is_harmless(const char *spec)
 {
 	return (strncmp(spec, "union", 5) != 0 &&
-	    strncmp(spec, "pipemap", 7) != 0) || (strstr(spec, "hash:") == NULL &&
+	    strncmp(spec, "pipemap", 7) != 0) ||
+	    (strstr(spec, "hash:") == NULL &&
 	    strstr(spec, "btree:") == NULL && strstr(spec, "db:") == NULL &&
 	    strstr(spec, "cidr:") == NULL && strstr(spec, "pcre:") == NULL &&
 	    strstr(spec, "regexp:") == NULL);

@@ -194,7 +194,8 @@ test_bad(void)
 		{ "union:static:x", "static:x: no list of tables within braces "
 		    "(try {hash:/etc/a, hash:/etc/b})" },
 		{ "union:{static:x, static:{}", "{static:x, static:{}: no list "
-		    "of tables within braces (try {hash:/etc/a, hash:/etc/b})" },
+		    "of tables within braces "
+		    "(try {hash:/etc/a, hash:/etc/b})" },
 		{ "union:{static:x, y}", "\"y\" is not a table "
 		    "(try texthash:/etc/postfix/relay_recipients)" },
 		{ "union:{inline:{a}, hash:/nonexistent}", "inline:{a}: \"a\" "

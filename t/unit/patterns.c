@@ -1,5 +1,6 @@
-/* pcre, regexp and cidr: rules, if and endif, negation, flags, mistakes, limits.
-   What they answer in general is compared with Postfix in t/510-postmap.t. */
+/* pcre, regexp and cidr: rules, if and endif, negation, flags, mistakes,
+   limits. What they answer in general is compared with Postfix in
+   t/510-postmap.t. */
 
 #include "rules/table.h"
 

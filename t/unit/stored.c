@@ -100,8 +100,9 @@ make_lmdb(size_t nul, int many)
 	int n;
 
 	unlink(path);
-	check(mdb_env_create(&env) == 0 && mdb_env_set_mapsize(env, 1 << 26) ==
-	    0 && mdb_env_open(env, path, MDB_NOSUBDIR | MDB_NOLOCK, 0644) == 0 &&
+	check(mdb_env_create(&env) == 0 &&
+	    mdb_env_set_mapsize(env, 1 << 26) == 0 &&
+	    mdb_env_open(env, path, MDB_NOSUBDIR | MDB_NOLOCK, 0644) == 0 &&
 	    mdb_txn_begin(env, NULL, 0, &txn) == 0 &&
 	    mdb_dbi_open(txn, NULL, 0, &dbi) == 0, path);
 	for (i = 0; i < NPAIRS; i++) {
