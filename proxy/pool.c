@@ -127,8 +127,8 @@ pool_probe_ended(struct pool *p)
 
 	p->probe = NULL;
 	if (!p->known)
-		log_error(0, "backend name=%s capabilities=unknown: it does "
-		    "not answer", p->conf->name);
+		log_error(0, "backend name=%s capabilities=unknown",
+		    p->conf->name);
 	while ((w = p->waits) != NULL) {
 		p->waits = w->next;
 		w->waiting = false;
