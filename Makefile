@@ -131,6 +131,9 @@ SRCS = \
 	filters/chain_slot.c \
 	filters/chain_content.c \
 	filters/chain_record.c \
+	filters/policy_env.c \
+	filters/policy_ask.c \
+	filters/policy.c \
 	filters/filters.c \
 	filters/lookup.c \
 	proxy/tls.c \
@@ -152,8 +155,10 @@ SRCS = \
 	proxy/session_backend.c \
 	proxy/session_data.c \
 	proxy/session_filters.c \
+	proxy/session_edit.c \
 	proxy/hosts.c \
 	proxy/resolve.c \
+	proxy/filter_dns.c \
 	proxy/maildir.c \
 	proxy/sink.c \
 	proxy/sink_command.c \
@@ -170,6 +175,8 @@ SRCS = \
 	proxy/master_control.c \
 	proxy/master_upgrade.c \
 	proxy/master.c \
+	proxy/agree.c \
+	proxy/rehearsal.c \
 	proxy/cmd_check.c \
 	proxy/cmd_serve.c \
 	proxy/cmd_table.c \

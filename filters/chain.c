@@ -25,6 +25,7 @@
 
 static STAILQ_HEAD(, place) retired = STAILQ_HEAD_INITIALIZER(retired);
 static size_t nretired;
+static const struct chain_watcher *watcher;
 
 static void on_timer(void *arg);
 
@@ -190,10 +191,9 @@ chain_free(struct chain **cp)
 }
 
 void
-chain_watch(struct chain *c, chain_watch_fn *watch, void *arg)
+chain_set_watcher(const struct chain_watcher *w)
 {
-	c->watch = watch;
-	c->watch_arg = arg;
+	watcher = w;
 }
 
 /* The answer */
@@ -259,6 +259,9 @@ chain_fail(struct chain *c, struct place *p, const char *why)
 	const char *direction = f->observe ? "none" :
 	    verdict_name(f->on_failure);
 
+	if (watcher != NULL)
+		watcher->answer(watcher->arg, f, c->event, V_FAIL, why,
+		    p->rule);
 	if (!p->failed)
 		log_warn(c->facts->id, "filter-failed filter=%s at=%s "
 		    "why=\"%s\" on-failure=%s", f->name,
@@ -321,8 +324,9 @@ static void
 tell_watcher(const struct chain *c, const struct place *p, enum verdict v,
     const char *reply)
 {
-	if (c->watch != NULL)
-		c->watch(c->watch_arg, p->conf, c->event, v, reply, p->rule);
+	if (watcher != NULL)
+		watcher->answer(watcher->arg, p->conf, c->event, v, reply,
+		    p->rule);
 }
 
 /* A verdict that makes sense. */
@@ -378,6 +382,10 @@ settle(struct chain *c, struct place *p, enum verdict v)
 	step = why != NULL ? chain_fail(c, p, why) : merge(c, p, v);
 	if (p->delay_ms == 0 || p->conf->observe)
 		return step;
+	if (watcher != NULL) {
+		watcher->delay(watcher->arg, p->conf, c->event, p->delay_ms);
+		return step;
+	}
 	c->after_delay = step;
 	wait_for(c, WAIT_DELAY, p->delay_ms);
 	return STEP_WAIT;
@@ -659,6 +667,8 @@ chain_end(struct chain *c)
 		return;
 	stop_waiting(c);
 	chain_log_record(c);
+	if (watcher != NULL)
+		watcher->end(watcher->arg, c->txn);
 	for (i = 0; i < c->conf->n; i++)
 		leave_txn(c, c->places[i]);
 	chain_drop_content(c);

@@ -96,10 +96,20 @@ void chain_end(struct chain *c);
 /* The backend that filters chose for this recipient or message, or NULL. */
 const char *chain_routed(const struct chain *c);
 
-/* For vratar test: who hears of each answer, edits and all. NULL: off. */
-typedef void chain_watch_fn(void *arg, const struct filter_conf *f,
-    enum filter_event ev, enum verdict v, const char *reply,
-    const char *place);
-void chain_watch(struct chain *c, chain_watch_fn *watch, void *arg);
+/*
+ * Somebody who watches all chains of this process, to explain them (vratar
+ * test); borrowed. A delay is told of instead of being waited for. NULL: nobody.
+ */
+struct chain_watcher {
+	void	(*answer)(void *arg, const struct filter_conf *f,
+		    enum filter_event ev, enum verdict v, const char *reply,
+		    const char *place);
+	void	(*delay)(void *arg, const struct filter_conf *f,
+		    enum filter_event ev, uint64_t ms);
+	/* The transaction is over: its edits and its result. */
+	void	(*end)(void *arg, const struct txn *t);
+	void	*arg;
+};
+void chain_set_watcher(const struct chain_watcher *w);
 
 #endif

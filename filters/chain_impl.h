@@ -70,8 +70,6 @@ struct chain {
 	const struct facts	*facts;
 	chain_done_fn		*done;
 	void			*arg;
-	chain_watch_fn		*watch;
-	void			*watch_arg;
 	struct place		**places;	/* conf->n */
 
 	/* The question */

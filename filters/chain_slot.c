@@ -234,6 +234,8 @@ is_valid(const struct txn_edit *e)
 	case EDIT_ADD_RCPT:
 		return is_mailbox(e->value, false) &&
 		    are_params(e->name, PARAM_RCPT);
+	case EDIT_REDIRECT:
+		return is_mailbox(e->value, false);
 	case EDIT_DELETE_RCPT:
 		return e->value != NULL;
 	case EDIT_CHANGE_FROM:

@@ -18,8 +18,8 @@
  *  -	It never calls another filter and never touches a connection of the
  *	client or the backend. It never blocks.
  *  -	At each event it may read what facts and txn know so far. Pointers it is
- *	given are good until it returns; what is in slot->session and slot->txn
- *	is its own.
+ *	given are good until it has answered (the octets of a body: until it
+ *	returns); what is in slot->session and slot->txn is its own.
  *  -	After V_WAIT it calls chain_resume() exactly once, unless abort() or
  *	close() came first. Nobody else calls chain_resume().
  *  -	It asks only for edits that it has declared.

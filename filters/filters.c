@@ -13,11 +13,13 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "filters/policy.h"
 
 #define SYMBOL	"vratar_filter"
 
 /* One row for each filter that is compiled in. */
 static const struct filter *const builtin[] = {
+	&filter_policy,
 	NULL
 };
 

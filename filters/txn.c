@@ -198,6 +198,7 @@ txn_edit_name(enum txn_edit_kind kind)
 		[EDIT_REPLACE_BODY]	= "replace body",
 		[EDIT_ADD_RCPT]		= "add recipient",
 		[EDIT_DELETE_RCPT]	= "delete recipient",
+		[EDIT_REDIRECT]		= "redirect recipient",
 		[EDIT_CHANGE_FROM]	= "change sender",
 		[EDIT_QUARANTINE]	= "quarantine",
 	};

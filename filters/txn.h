@@ -34,8 +34,8 @@ struct txn_rcpt {
 };
 
 /*
- * What filters may ask for, and what name, value and nth mean then. Header
- * fields and the body are as in milter's smfi_addheader() and so on.
+ * What filters may ask for, and what name, value and nth mean then. All but
+ * REDIRECT are as milter has them: smfi_addheader() and so on.
  */
 enum txn_edit_kind {
 	EDIT_ADD_HEADER,	/* name: value at the end of the header */
@@ -46,6 +46,7 @@ enum txn_edit_kind {
 				   one message follow each other */
 	EDIT_ADD_RCPT,		/* value: address; name: its parameters, NULL */
 	EDIT_DELETE_RCPT,	/* value: address as in txn.rcpts */
+	EDIT_REDIRECT,		/* value: address; the only recipient then */
 	EDIT_CHANGE_FROM,	/* value: address; name: its parameters, NULL */
 	EDIT_QUARANTINE,	/* value: the reason */
 	EDIT_KINDS
@@ -54,6 +55,7 @@ enum txn_edit_kind {
 #define EDIT_BIT(kind)	(1u << (kind))
 #define EDITS_ENVELOPE	(EDIT_BIT(EDIT_ADD_RCPT) |			\
 			 EDIT_BIT(EDIT_DELETE_RCPT) |			\
+			 EDIT_BIT(EDIT_REDIRECT) |			\
 			 EDIT_BIT(EDIT_CHANGE_FROM))
 #define EDITS_CONTENT	(EDIT_BIT(EDIT_ADD_HEADER) |			\
 			 EDIT_BIT(EDIT_INSERT_HEADER) |			\

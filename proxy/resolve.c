@@ -61,6 +61,8 @@ struct resolve_query {
 	void			*arg;
 	struct timer		 deadline;
 	struct lookup		*lookup;	/* we wait for this */
+	bool			 mail;		/* about a domain: names[0] */
+	bool			 takes_none;	/* its MX says so */
 	bool			 running;	/* query_run() is under way */
 	bool			 asked;		/* for the PTR records */
 	bool			 confirmed;	/* names[nth - 1] leads back */
@@ -236,6 +238,28 @@ take_records(struct resolve_query *q, const ldns_rr_list *answer,
 	}
 }
 
+/* Of a domain: is there an MX or an address? */
+static void
+take_mail_records(struct resolve_query *q, const ldns_rr_list *answer,
+    ldns_rr_type type)
+{
+	size_t i, fields = type == LDNS_RR_TYPE_MX ? 2 : 1;
+	const ldns_rdf *last;
+
+	for (i = 0; i < ldns_rr_list_rr_count(answer); i++) {
+		const ldns_rr *rr = ldns_rr_list_rr(answer, i);
+
+		if (ldns_rr_get_type(rr) != type ||
+		    ldns_rr_rd_count(rr) != fields)
+			continue;
+		last = ldns_rr_rdf(rr, fields - 1);
+		if (type == LDNS_RR_TYPE_MX && ldns_rdf_size(last) == 1)
+			q->takes_none = true;
+		else
+			q->confirmed = true;
+	}
+}
+
 /* NXDOMAIN and an empty answer are answers; all else is a failure. */
 static void
 take_packet(struct resolve_query *q, ldns_rr_type type, const void *packet,
@@ -250,7 +274,10 @@ take_packet(struct resolve_query *q, ldns_rr_type type, const void *packet,
 	}
 	switch (ldns_pkt_get_rcode(pkt)) {
 	case LDNS_RCODE_NOERROR:
-		take_records(q, ldns_pkt_answer(pkt), type);
+		if (q->mail)
+			take_mail_records(q, ldns_pkt_answer(pkt), type);
+		else
+			take_records(q, ldns_pkt_answer(pkt), type);
 		break;
 	case LDNS_RCODE_NXDOMAIN:
 		break;
@@ -365,12 +392,30 @@ query_finish(struct resolve_query *q, enum resolve_result result)
 
 	query_stop(q);
 	if (result == RESOLVE_OK)
-		name = q->names[q->nth - 1];
+		name = q->names[q->mail ? 0 : q->nth - 1];
 	q->cb = NULL;
 	if (name != NULL)
-		cb(q->arg, result, name, name);
+		cb(q->arg, result, name, q->mail ? NULL : name);
+	else if (q->mail)
+		cb(q->arg, result, NULL, NULL);
 	else
 		cb(q->arg, result, NULL, q->nnames > 0 ? q->names[0] : NULL);
+}
+
+/* The same for a domain: MX, and without one the addresses. */
+static void
+mail_step(struct resolve_query *q)
+{
+	static const ldns_rr_type types[] = {
+		LDNS_RR_TYPE_MX, LDNS_RR_TYPE_A, LDNS_RR_TYPE_AAAA
+	};
+
+	if (q->confirmed || q->takes_none || q->tempfail || q->nth == 3) {
+		query_finish(q, q->confirmed ? RESOLVE_OK :
+		    q->tempfail ? RESOLVE_TEMPFAIL : RESOLVE_NONE);
+		return;
+	}
+	lookup_start(q, q->names[0], types[q->nth++]);
 }
 
 /* Ask the next question, or finish. */
@@ -379,7 +424,9 @@ query_step(struct resolve_query *q)
 {
 	char qname[QNAME_ROOM];
 
-	if (!q->asked) {
+	if (q->mail)
+		mail_step(q);
+	else if (!q->asked) {
 		q->asked = true;
 		reverse_qname(qname, &q->addr);
 		lookup_start(q, qname, LDNS_RR_TYPE_PTR);
@@ -434,6 +481,21 @@ answer_locally(struct resolver *r, const struct netaddr *addr,
 	return name != NULL;
 }
 
+static struct resolve_query *
+query_new(struct resolver *r, resolve_name_fn *cb, void *arg)
+{
+	struct resolve_query *q = xcalloc(1, sizeof(*q));
+
+	q->magic = RESOLVE_QUERY_MAGIC;
+	q->resolver = r;
+	q->cb = cb;
+	q->arg = arg;
+	LIST_INSERT_HEAD(&r->queries, q, entry);
+	timer_init(&q->deadline, on_deadline, q);
+	timer_set(&q->deadline, r->timeout_ms);
+	return q;
+}
+
 struct resolve_query *
 resolve_name(struct resolver *r, const struct netaddr *addr,
     resolve_name_fn *cb, void *arg)
@@ -443,15 +505,25 @@ resolve_name(struct resolver *r, const struct netaddr *addr,
 	OBJ_CHECK(r, RESOLVER_MAGIC);
 	if (answer_locally(r, addr, cb, arg))
 		return NULL;
-	q = xcalloc(1, sizeof(*q));
-	q->magic = RESOLVE_QUERY_MAGIC;
-	q->resolver = r;
+	q = query_new(r, cb, arg);
 	q->addr = *addr;
-	q->cb = cb;
-	q->arg = arg;
-	LIST_INSERT_HEAD(&r->queries, q, entry);
-	timer_init(&q->deadline, on_deadline, q);
-	timer_set(&q->deadline, r->timeout_ms);
+	return query_run(q) ? q : NULL;
+}
+
+struct resolve_query *
+resolve_domain(struct resolver *r, const char *domain, resolve_name_fn *cb,
+    void *arg)
+{
+	struct resolve_query *q;
+
+	OBJ_CHECK(r, RESOLVER_MAGIC);
+	q = query_new(r, cb, arg);
+	q->mail = true;
+	if (host_name_canonical(q->names[0], domain, strlen(domain)) == -1) {
+		query_free(q);
+		cb(arg, RESOLVE_NONE, NULL, NULL);
+		return NULL;
+	}
 	return query_run(q) ? q : NULL;
 }
 

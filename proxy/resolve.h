@@ -53,6 +53,16 @@ typedef void resolve_name_fn(void *arg, enum resolve_result result,
     const char *name, const char *reverse);
 struct resolve_query *resolve_name(struct resolver *r,
     const struct netaddr *addr, resolve_name_fn *cb, void *arg);
+/*
+ * Can mail be sent to this domain (RFC 5321 5.1): has it an MX, A or AAAA
+ * record? domain is ASCII, without a final dot. cb as above, with name the
+ * domain and reverse NULL:
+ *	OK:   it can
+ *	NONE: there is no such domain, it has none of these, or its MX is "."
+ *	      (RFC 7505); also when it is no name at all
+ */
+struct resolve_query *resolve_domain(struct resolver *r, const char *domain,
+    resolve_name_fn *cb, void *arg);
 /* cb will not be called. Leaves NULL; NULL is fine, and inside cb it is a
    no-op. */
 void resolve_cancel(struct resolve_query **q);

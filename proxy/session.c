@@ -372,6 +372,7 @@ session_end_txn(struct session *s)
 	intake_free(&s->intake);
 	s->bdat_failed = false;
 	s->mail_slot = NULL;
+	s->replays = 0;
 	session_release_backend(s, true);
 }
 

@@ -716,10 +716,16 @@ on_reply(void *arg, enum backend_kind kind, void *tag, const struct reply *r)
 	held = session_hold(s);
 	switch (kind) {
 	case BACKEND_MAIL:
-		on_mail_reply(s, r);
+		if (session_is_replaying(s))
+			session_replayed(s, r);
+		else
+			on_mail_reply(s, r);
 		break;
 	case BACKEND_RCPT:
-		on_rcpt_reply(s, tag, r);
+		if (session_is_replaying(s))
+			session_replayed(s, r);
+		else
+			on_rcpt_reply(s, tag, r);
 		break;
 	case BACKEND_AUTH:
 		on_auth_reply(s, r);

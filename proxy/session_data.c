@@ -194,8 +194,8 @@ travels_by_bdat(const struct session *s)
 
 /* The sender believes that it was delivered: nobody shall miss it in the log
    who looks for the message. */
-static void
-discard(struct session *s)
+void
+session_discard(struct session *s)
 {
 	session_log_discarded(s);
 	session_end_txn(s);
@@ -210,7 +210,7 @@ finish(struct session *s)
 	const char *reply = objection(s, travels_by_bdat(s));
 
 	if (s->txn->discarded)
-		discard(s);
+		session_discard(s);
 	else if (reply != NULL)
 		session_refuse_content(s, reply);
 	else
@@ -220,16 +220,23 @@ finish(struct session *s)
 void
 session_approve_content(struct session *s)
 {
-	bool bdat = travels_by_bdat(s);
-	const char *reply = objection(s, bdat);
-
 	/* The backend may have been lost while filters were asked. */
+	const char *reply = objection(s, travels_by_bdat(s));
+
 	if (s->txn->discarded)
-		discard(s);
+		session_discard(s);
 	else if (reply != NULL)
 		session_refuse_content(s, reply);
+	else if (s->txn->nedits > 0)
+		session_edit(s);
 	else
-		session_send_content(s, bdat);
+		session_send_approved(s);
+}
+
+void
+session_send_approved(struct session *s)
+{
+	session_send_content(s, travels_by_bdat(s));
 }
 
 /* DATA */

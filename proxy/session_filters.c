@@ -80,6 +80,8 @@ session_start_chain(struct session *s)
 void
 session_end_chain(struct session *s)
 {
+	if (s->chain != NULL)
+		update_facts(s);
 	chain_free(&s->chain);
 	txn_rcpt_free(&s->asked_rcpt);
 	free(s->asked_to);

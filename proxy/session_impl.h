@@ -6,6 +6,7 @@
  *	session_backend.c	what is forwarded, and what comes back
  *	session_data.c		DATA and BDAT: content to the spool; the verdict
  *	session_filters.c	what the filters are asked, and what follows
+ *	session_edit.c		what they want changed
  */
 #ifndef PROXY_SESSION_IMPL_H
 #define PROXY_SESSION_IMPL_H
@@ -140,6 +141,9 @@ struct session {
 	struct txn_rcpt		*asked_rcpt;	/* they are asked about; ours */
 	struct address		*asked_to;	/* the same; ours */
 	char			*last_words;	/* a 421; ours */
+	size_t			 replays;	/* replies to an envelope that
+						   was said again, to come */
+	bool			 replay_refused; /* one was negative */
 
 	STAILQ_HEAD(, slot)	 slots;		/* replies in order */
 	size_t			 nslots;
@@ -266,7 +270,18 @@ char *session_tag(const struct session *s, const char *reply);
 /* The same as the reply to this command; a 421 closes. */
 void session_refuse(struct session *s, const char *reply);
 
+/* session_edit.c */
+/* The filters agree, and want edits: session_send_approved() follows, or a
+   refusal. */
+void session_edit(struct session *s);
+/* A reply to MAIL or RCPT belongs to an envelope that is said again. */
+bool session_is_replaying(const struct session *s);
+void session_replayed(struct session *s, const struct reply *r);
+
 /* session_data.c */
+void session_send_approved(struct session *s);
+/* Take it, and throw it away. */
+void session_discard(struct session *s);
 void session_approve_chunk(struct session *s);
 void session_approve_content(struct session *s);
 void session_refuse_content(struct session *s, const char *reply);

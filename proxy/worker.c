@@ -19,6 +19,7 @@
 #include "proxy/backend.h"
 #include "proxy/channel.h"
 #include "proxy/conf.h"
+#include "proxy/filter_dns.h"
 #include "proxy/listener.h"
 #include "proxy/privs.h"
 #include "proxy/resolve.h"
@@ -68,13 +69,14 @@ prepare(struct worker *w)
 	return 0;
 }
 
-static void
-start_filters(struct worker *w)
+void
+worker_start_filters(struct worker *w)
 {
 	const struct filter_conf *f;
 	size_t i;
 
 	w->filters.base = w->base;
+	filter_dns_init(&w->filters, w->resolver);
 	for (i = 0; i < w->conf->nfilters; i++) {
 		f = w->conf->filters[i];
 		if (f->type->start != NULL)
@@ -83,8 +85,8 @@ start_filters(struct worker *w)
 	w->filters_started = true;
 }
 
-static void
-stop_filters(struct worker *w)
+void
+worker_stop_filters(struct worker *w)
 {
 	const struct filter_conf *f;
 	size_t i;
@@ -105,7 +107,7 @@ start(struct worker *w)
 	w->pools = xcalloc(conf->nbackends + 1, sizeof(w->pools[0]));
 	for (i = 0; i < conf->nbackends; i++)
 		w->pools[i] = pool_new(w, i);
-	start_filters(w);
+	worker_start_filters(w);
 	channel_say(w->channel, "ready");
 }
 
@@ -165,7 +167,7 @@ finish(struct worker *w)
 	for (i = 0; w->pools != NULL && i < w->conf->nbackends; i++)
 		pool_free(&w->pools[i]);
 	free(w->pools);
-	stop_filters(w);
+	worker_stop_filters(w);
 	resolver_free(&w->resolver);
 	channel_free(&w->channel);
 	timer_stop(&w->drain_deadline);

@@ -70,6 +70,10 @@ struct worker_socket {
 int worker_run(const struct conf *conf, const struct worker_socket *sockets,
     size_t nsockets, int channel);
 
+/* Tell the filters of the loop; w->resolver is there. And of the end. */
+void worker_start_filters(struct worker *w);
+void worker_stop_filters(struct worker *w);
+
 /* A session has left the list: accept again if we had stopped at the limit,
    and leave the loop if we drain and it was the last. */
 void worker_session_ended(struct worker *w);

@@ -1,0 +1,680 @@
+/*
+ * policy - the filter that runs rules.
+ *
+ * Each event is a stage of the rules; the body is one stage for each of its
+ * lines, and the line without an end comes with eom. What a stage says is
+ * handed on: the verdict with its reply and its place, edits, a delay, a
+ * route; what rules only wanted to tell goes to the log.
+ */
+
+#include "filters/policy.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "filters/policy_impl.h"
+
+#define LINE_MAX_OCTETS	((size_t)64 << 10)	/* then a line is cut */
+#define PIECE_MAX	((size_t)256 << 10)	/* what a body event may bring */
+
+struct policy_settings {
+	char		*file;
+	uint64_t	 ask_timeout;
+};
+
+static const struct setting policy_settings[] = {
+	SETTING(policy_settings, file, "file", STRING,
+	    .help = "The file with the rules; see vratar-policy(5)."),
+	SETTING(policy_settings, ask_timeout, "ask-timeout", DURATION,
+	    .def = "10s", .min = "10ms", .max = "5m",
+	    .help = "How long one question to the DNS or to a remote table "
+	    "may take."),
+	{ .name = NULL }
+};
+
+/* Setting up */
+
+static bool
+has_backend(void *arg, const char *name)
+{
+	const struct setting_list *names = arg;
+	size_t i;
+
+	for (i = 0; i < names->n; i++)
+		if (strcmp(names->v[i], name) == 0)
+			return true;
+	return false;
+}
+
+/* What rules may want and nobody here can give. */
+static char *
+missing(const struct rules *r)
+{
+	static const struct {
+		enum rules_stage	 stage;
+		const char		*name;
+	} stages[] = {
+		{ RULES_MIME_HEADER, "mime_header_checks" },
+		{ RULES_NESTED_HEADER, "nested_header_checks" },
+	};
+	static const enum rules_field fields[] = {
+		FIELD_PART_FILENAME, FIELD_PART_TYPE
+	};
+	size_t i;
+
+	for (i = 0; i < sizeof(stages) / sizeof(stages[0]); i++)
+		if (rules_has_stage(r, stages[i].stage))
+			return xasprintf("the policy uses %s, which this "
+			    "version cannot do", stages[i].name);
+	for (i = 0; i < sizeof(fields) / sizeof(fields[0]); i++)
+		if (rules_reads_field(r, fields[i]))
+			return xasprintf("the policy reads %s, which this "
+			    "version does not know",
+			    rules_field_name(fields[i]));
+	return NULL;
+}
+
+static unsigned
+events_of(const struct rules *r)
+{
+	static const struct {
+		enum rules_stage	 stage;
+		unsigned		 events;
+	} rows[] = {
+		{ RULES_CONNECT, 1u << EV_CONNECT },
+		{ RULES_HELO, 1u << EV_HELO },
+		{ RULES_AUTH, 1u << EV_AUTH },
+		{ RULES_MAIL, 1u << EV_MAIL },
+		{ RULES_RCPT, 1u << EV_RCPT },
+		{ RULES_DATA, 1u << EV_DATA },
+		{ RULES_HEADER, 1u << EV_HEADER },
+		/* The last line of a body may have no end. */
+		{ RULES_BODY, 1u << EV_BODY | 1u << EV_EOM },
+		{ RULES_EOM, 1u << EV_EOM },
+	};
+	unsigned events = 0;
+	size_t i;
+
+	for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		if (rules_has_stage(r, rows[i].stage))
+			events |= rows[i].events;
+	return events;
+}
+
+static unsigned
+edits_of(const struct rules *r)
+{
+	unsigned edits = EDIT_BIT(EDIT_QUARANTINE);
+
+	if (rules_edits_header(r))
+		edits |= EDITS_CONTENT & ~EDIT_BIT(EDIT_REPLACE_BODY);
+	if (rules_edits_body(r))
+		edits |= EDIT_BIT(EDIT_REPLACE_BODY);
+	if (rules_edits_envelope(r))
+		edits |= EDITS_ENVELOPE;
+	return edits;
+}
+
+static unsigned
+wants_of(const struct rules *r)
+{
+	unsigned wants = 0;
+
+	if (rules_reads_field(r, FIELD_CLIENT_NAME) ||
+	    rules_reads_field(r, FIELD_CLIENT_REVERSE))
+		wants |= FILTER_WANTS_NAME;
+	if (rules_reads_field(r, FIELD_HEADER) ||
+	    rules_reads_field(r, FIELD_HEADERS) ||
+	    rules_reads_field(r, FIELD_HEADER_NAMES))
+		wants |= FILTER_WANTS_HEADERS;
+	return wants;
+}
+
+static int
+policy_setup(struct filter_instance *self, const void *settings,
+    const struct filter_host *host, char **why)
+{
+	const struct policy_settings *s = settings;
+	struct rules_options o = {
+		.recipient_delimiter = host->recipient_delimiter,
+		.has_backend = has_backend, .arg = (void *)host->backends,
+	};
+	struct policy *p;
+	struct rules *r;
+
+	if (s->file == NULL) {
+		*why = xstrdup("file is not set");
+		return -1;
+	}
+	if ((r = rules_load(s->file, &o, host->err)) == NULL)
+		return -1;
+	if ((*why = missing(r)) != NULL) {
+		rules_free(&r);
+		return -1;
+	}
+	p = xcalloc(1, sizeof(*p));
+	p->magic = POLICY_MAGIC;
+	p->rules = r;
+	p->ask_timeout = s->ask_timeout;
+	*self = (struct filter_instance){
+		.priv = p, .events = events_of(r), .edits = edits_of(r),
+		.wants = wants_of(r),
+	};
+	return 0;
+}
+
+static void
+policy_teardown(void *priv)
+{
+	struct policy *p;
+
+	OBJ_CAST(p, priv, POLICY_MAGIC);
+	rules_free(&p->rules);
+	p->magic = 0;
+	free(p);
+}
+
+static void
+policy_start(void *priv, const struct filter_worker *w)
+{
+	struct policy *p;
+
+	OBJ_CAST(p, priv, POLICY_MAGIC);
+	p->worker = w;
+}
+
+static void
+policy_stop(void *priv)
+{
+	struct policy *p;
+
+	OBJ_CAST(p, priv, POLICY_MAGIC);
+	policy_free_clients(p);
+	p->worker = NULL;
+}
+
+void
+policy_trace(void *priv, rules_trace_fn *trace, void *arg)
+{
+	struct policy *p;
+
+	OBJ_CAST(p, priv, POLICY_MAGIC);
+	p->trace = trace;
+	p->trace_arg = arg;
+}
+
+/* What follows */
+
+static const char *
+quoted(char out[1200], const char *text)
+{
+	return log_quote(out, 1200, text, strlen(text), 280);
+}
+
+static void
+tell(const struct policy_session *ps, const struct rules_outcome *o)
+{
+	const char *stage = rules_stage_name(ps->stage);
+	uint64_t id = ps->slot->id;
+	char text[1200], place[1200];
+	size_t i;
+
+	for (i = 0; i < o->nnotes; i++)
+		(o->notes[i].warn ? log_warn : log_info)(id,
+		    "note at=%s text=%s rule=%s", stage,
+		    quoted(text, o->notes[i].text),
+		    quoted(place, o->notes[i].place));
+	for (i = 0; i < o->nobserved; i++)
+		log_info(id, "observe at=%s would=%s rule=%s", stage,
+		    quoted(text, o->observed[i].would),
+		    quoted(place, o->observed[i].place));
+}
+
+static void
+edit(const struct policy_session *ps, enum txn_edit_kind kind, unsigned nth,
+    const char *name, const char *value)
+{
+	struct txn_edit e = {
+		.kind = kind, .nth = nth, .name = name, .value = value,
+	};
+
+	chain_edit(ps->slot, &e);
+}
+
+/* "NAME: VALUE" takes the place of the field that is being looked at. */
+static void
+replace_field(const struct policy_session *ps, const char *name,
+    const char *line)
+{
+	const char *colon = strchr(line, ':'), *value;
+	char *new;
+
+	if (colon == NULL)
+		return;		/* rules have refused it */
+	new = xstrndup(line, (size_t)(colon - line));
+	value = colon + 1 + strspn(colon + 1, " ");
+	if (strcasecmp(new, name) == 0)
+		edit(ps, EDIT_CHANGE_HEADER, ps->header->nth, name, value);
+	else {
+		edit(ps, EDIT_DELETE_HEADER, ps->header->nth, name, NULL);
+		edit(ps, EDIT_ADD_HEADER, 0, new, value);
+	}
+	free(new);
+}
+
+static void
+prepend_field(const struct policy_session *ps, const char *line)
+{
+	const struct policy_txn *pt = ps->slot->txn;
+	const char *colon = strchr(line, ':');
+	char *name;
+
+	if (colon == NULL)
+		return;
+	name = xstrndup(line, (size_t)(colon - line));
+	edit(ps, EDIT_INSERT_HEADER, pt->nfields, name,
+	    colon + 1 + strspn(colon + 1, " "));
+	free(name);
+}
+
+/* An edit of the line that is being looked at. */
+static void
+edit_line(const struct policy_session *ps, const struct rules_edit *e)
+{
+	char *name;
+
+	if (ps->header == NULL) {
+		log_warn(ps->slot->id, "note text=\"an edit of a body line is "
+		    "not done in this version\" rule=%s", e->place);
+		return;
+	}
+	name = xstrndup(ps->header->name.p, ps->header->name.len);
+	if (e->kind == RULES_REPLACE_LINE)
+		replace_field(ps, name, e->value);
+	else if (e->kind == RULES_DELETE_LINE)
+		edit(ps, EDIT_DELETE_HEADER, ps->header->nth, name, NULL);
+	else
+		prepend_field(ps, e->value);
+	free(name);
+}
+
+static void
+apply_edit(const struct policy_session *ps, const struct rules_edit *e)
+{
+	unsigned nth = e->index > 0 ? (unsigned)e->index : 0;
+
+	switch (e->kind) {
+	case RULES_ADD_HEADER:
+		edit(ps, EDIT_ADD_HEADER, 0, e->name, e->value);
+		break;
+	case RULES_INSERT_HEADER:
+		edit(ps, EDIT_INSERT_HEADER, nth, e->name, e->value);
+		break;
+	case RULES_CHANGE_HEADER:
+		edit(ps, EDIT_CHANGE_HEADER, nth, e->name, e->value);
+		break;
+	case RULES_DELETE_HEADER:
+		edit(ps, EDIT_DELETE_HEADER, nth, e->name, NULL);
+		break;
+	case RULES_ADD_RCPT:
+		edit(ps, EDIT_ADD_RCPT, 0, NULL, e->value);
+		break;
+	case RULES_DELETE_RCPT:
+		edit(ps, EDIT_DELETE_RCPT, 0, NULL, e->value);
+		break;
+	case RULES_REDIRECT:
+		edit(ps, EDIT_REDIRECT, 0, NULL, e->value);
+		break;
+	case RULES_QUARANTINE:
+		edit(ps, EDIT_QUARANTINE, 0, NULL, e->value);
+		break;
+	case RULES_FILTER:
+		log_warn(ps->slot->id, "note text=\"FILTER means nothing "
+		    "here\" rule=%s", e->place);
+		break;
+	case RULES_REPLACE_LINE:
+	case RULES_DELETE_LINE:
+	case RULES_PREPEND_LINE:
+		edit_line(ps, e);
+		break;
+	}
+}
+
+static enum verdict
+verdict_of(const struct policy_session *ps, const struct rules_outcome *o)
+{
+	if (o->code != 0)
+		chain_reply(ps->slot, o->code, o->enhanced, "%s",
+		    o->text != NULL ? o->text : "");
+	switch (o->verdict) {
+	case RULES_NONE:
+		break;
+	case RULES_ACCEPT:
+		return V_ACCEPT;
+	case RULES_REJECT:
+		return V_REJECT;
+	case RULES_TEMPFAIL:
+		return V_TEMPFAIL;
+	case RULES_DISCARD:
+		return V_DISCARD;
+	}
+	return V_CONTINUE;
+}
+
+static enum verdict
+follow(const struct policy_session *ps, const struct rules_outcome *o)
+{
+	size_t i;
+
+	tell(ps, o);
+	for (i = 0; i < o->nedits; i++)
+		apply_edit(ps, &o->edits[i]);
+	if (o->delay_ms > 0)
+		chain_delay(ps->slot, o->delay_ms);
+	if (o->route != NULL)
+		chain_route(ps->slot, o->route);
+	if (o->place != NULL)
+		chain_place(ps->slot, o->place);
+	return verdict_of(ps, o);
+}
+
+static enum verdict
+fail(const struct policy_session *ps, const struct rules_outcome *o)
+{
+	char why[1200], place[1200];
+
+	tell(ps, o);
+	log_warn(ps->slot->id, "policy-failed at=%s why=%s rule=%s",
+	    rules_stage_name(ps->stage),
+	    quoted(why, o->why != NULL ? o->why : ""),
+	    quoted(place, o->place != NULL ? o->place : ""));
+	if (o->place != NULL)
+		chain_place(ps->slot, o->place);
+	return V_FAIL;
+}
+
+/* Running */
+
+/* Cut the next line out of the body; the last one when there is no more. */
+static bool
+next_line(struct policy_session *ps)
+{
+	struct policy_txn *pt = ps->slot->txn;
+	const char *p = pt->body.p + pt->at, *lf;
+	size_t left = pt->body.len - pt->at, len, room = LINE_MAX_OCTETS;
+
+	lf = memchr(p, '\n', left < room ? left : room);
+	if (lf == NULL && left < room && (left == 0 || !ps->finishing))
+		return false;
+	len = lf != NULL ? (size_t)(lf - p) : left < room ? left : room;
+	pt->at += len + (lf != NULL);
+	if (len > 0 && p[len - 1] == '\r')
+		len--;
+	ps->line = SLICE(p, len);
+	return true;
+}
+
+/* Lines that were run make room. */
+static void
+drop_lines(struct policy_txn *pt)
+{
+	if (pt->at == 0)
+		return;
+	pt->body.len -= pt->at;
+	memmove(pt->body.p, pt->body.p + pt->at, pt->body.len);
+	pt->at = 0;
+}
+
+/* Is there another stage of the same event? */
+static bool
+next_stage(struct policy_session *ps)
+{
+	if (ps->stage != RULES_BODY)
+		return false;
+	if (next_line(ps))
+		return true;
+	drop_lines(ps->slot->txn);
+	if (!ps->finishing)
+		return false;
+	ps->stage = RULES_EOM;
+	return true;
+}
+
+static enum verdict
+run(struct policy_session *ps)
+{
+	enum verdict v = V_CONTINUE;
+	struct rules_outcome out;
+	struct rules_env env;
+
+	policy_env(ps, &env);
+	do {
+		switch (rules_run(ps->state, ps->stage, &env, &out)) {
+		case RULES_WAIT:
+			return V_WAIT;
+		case RULES_FAILED:
+			return fail(ps, &out);
+		case RULES_DONE:
+			v = follow(ps, &out);
+			break;
+		}
+	} while (v == V_CONTINUE && next_stage(ps));
+	return v;
+}
+
+static void
+forget_txn(struct chain_slot *slot)
+{
+	struct policy_txn *pt = slot->txn;
+
+	if (pt != NULL)
+		buf_fini(&pt->body);
+}
+
+void
+policy_go_on(struct policy_session *ps)
+{
+	enum verdict v = run(ps);
+
+	if (v == V_WAIT)
+		return;
+	if (ps->finishing)
+		forget_txn(ps->slot);
+	chain_resume(ps->slot, v);
+}
+
+/* Events */
+
+static struct policy_session *
+session_of(struct chain_slot *slot)
+{
+	struct policy_session *ps = slot->session;
+
+	if (ps->state == NULL) {
+		OBJ_CAST(ps->policy, slot->priv, POLICY_MAGIC);
+		ps->slot = slot;
+		ps->state = rules_state_new(ps->policy->rules);
+	}
+	ps->txn = NULL;
+	ps->rcpt = NULL;
+	ps->header = NULL;
+	ps->line = SLICE("", 0);
+	ps->finishing = false;
+	return ps;
+}
+
+static enum verdict
+run_session(struct chain_slot *slot, enum rules_stage stage)
+{
+	struct policy_session *ps = session_of(slot);
+
+	ps->stage = stage;
+	return run(ps);
+}
+
+static struct policy_session *
+in_txn(struct chain_slot *slot, const struct txn *t, enum rules_stage stage)
+{
+	struct policy_session *ps = session_of(slot);
+	struct policy_txn *pt = slot->txn;
+
+	if (!pt->begun) {
+		pt->begun = true;
+		buf_init(&pt->body, LINE_MAX_OCTETS + PIECE_MAX);
+		rules_end_txn(ps->state);
+	}
+	ps->txn = t;
+	ps->stage = stage;
+	return ps;
+}
+
+static enum verdict
+policy_connect(struct chain_slot *slot)
+{
+	return run_session(slot, RULES_CONNECT);
+}
+
+static enum verdict
+policy_helo(struct chain_slot *slot)
+{
+	return run_session(slot, RULES_HELO);
+}
+
+static enum verdict
+policy_auth(struct chain_slot *slot)
+{
+	return run_session(slot, RULES_AUTH);
+}
+
+static enum verdict
+policy_mail(struct chain_slot *slot, struct txn *t)
+{
+	return run(in_txn(slot, t, RULES_MAIL));
+}
+
+static enum verdict
+policy_rcpt(struct chain_slot *slot, struct txn *t, const struct txn_rcpt *r)
+{
+	struct policy_session *ps = in_txn(slot, t, RULES_RCPT);
+
+	ps->rcpt = r;
+	return run(ps);
+}
+
+static enum verdict
+policy_data(struct chain_slot *slot, struct txn *t)
+{
+	return run(in_txn(slot, t, RULES_DATA));
+}
+
+static enum verdict
+policy_header(struct chain_slot *slot, struct txn *t, const struct header *h)
+{
+	struct policy_session *ps = in_txn(slot, t, RULES_HEADER);
+
+	((struct policy_txn *)slot->txn)->nfields++;
+	ps->header = h;
+	return run(ps);
+}
+
+static enum verdict
+policy_body(struct chain_slot *slot, struct txn *t, const char *p, size_t len)
+{
+	struct policy_session *ps = in_txn(slot, t, RULES_BODY);
+	struct policy_txn *pt = slot->txn;
+
+	buf_add(&pt->body, p, len);
+	if (pt->body.failed)		/* a piece is never so large */
+		return V_FAIL;
+	if (next_line(ps))
+		return run(ps);
+	return V_CONTINUE;
+}
+
+static enum verdict
+policy_eom(struct chain_slot *slot, struct txn *t)
+{
+	struct policy_session *ps = in_txn(slot, t, RULES_BODY);
+	enum verdict v;
+
+	ps->finishing = true;
+	if (!rules_has_stage(ps->policy->rules, RULES_BODY) || !next_line(ps))
+		ps->stage = RULES_EOM;
+	v = run(ps);
+	if (v != V_WAIT)
+		forget_txn(slot);
+	return v;
+}
+
+static void
+policy_abort(struct chain_slot *slot, struct txn *t)
+{
+	struct policy_session *ps = slot->session;
+
+	(void)t;
+	if (ps->state == NULL)
+		return;
+	policy_stop_asking(ps);
+	forget_txn(slot);
+}
+
+/* At disconnect there is only the log left, and nobody to wait for. */
+static void
+run_disconnect(struct policy_session *ps)
+{
+	struct rules_outcome out;
+	struct rules_env env;
+
+	ps->stage = RULES_DISCONNECT;
+	ps->txn = NULL;
+	policy_env(ps, &env);
+	env.ask = NULL;
+	if (rules_run(ps->state, RULES_DISCONNECT, &env, &out) == RULES_DONE)
+		tell(ps, &out);
+}
+
+static void
+policy_close(struct chain_slot *slot)
+{
+	struct policy_session *ps = slot->session;
+	struct policy *p;
+
+	OBJ_CAST(p, slot->priv, POLICY_MAGIC);
+	if (rules_has_stage(p->rules, RULES_DISCONNECT))
+		session_of(slot);
+	if (ps->state == NULL)
+		return;
+	policy_stop_asking(ps);
+	if (rules_has_stage(p->rules, RULES_DISCONNECT))
+		run_disconnect(ps);
+	rules_state_free(&ps->state);
+}
+
+const struct filter filter_policy = {
+	.abi		= FILTER_ABI,
+	.name		= "policy",
+	.settings	= policy_settings,
+	.settings_size	= sizeof(struct policy_settings),
+	.session_size	= sizeof(struct policy_session),
+	.txn_size	= sizeof(struct policy_txn),
+	.edits		= EDITS_CONTENT | EDITS_ENVELOPE |
+			    EDIT_BIT(EDIT_QUARANTINE),
+	.wants		= FILTER_WANTS_NAME | FILTER_WANTS_HEADERS,
+	.setup		= policy_setup,
+	.teardown	= policy_teardown,
+	.start		= policy_start,
+	.stop		= policy_stop,
+	.connect	= policy_connect,
+	.helo		= policy_helo,
+	.auth		= policy_auth,
+	.mail		= policy_mail,
+	.rcpt		= policy_rcpt,
+	.data		= policy_data,
+	.header		= policy_header,
+	.body		= policy_body,
+	.eom		= policy_eom,
+	.abort		= policy_abort,
+	.close		= policy_close,
+};

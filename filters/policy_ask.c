@@ -1,0 +1,172 @@
+/*
+ * policy_ask - what rules want to know from remote tables and from the DNS.
+ *
+ * All questions of a stage are under way together, each with its deadline, and
+ * the rules run when the last one is answered. Whatever goes wrong is "cannot
+ * say"; what that means is for the rules to decide.
+ */
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "filters/lookup.h"
+#include "filters/policy_impl.h"
+#include "rules/table.h"
+
+/* A question that is under way. */
+struct asked {
+	struct policy_session	*ps;
+	struct rules_question	*q;
+	struct lookup		*lookup;	/* of a table; theirs */
+	void			*dns;		/* handle of the DNS */
+	bool			 inside;	/* policy_ask() is running */
+};
+
+static void
+answer(struct asked *a, enum rules_answer what, const char *value)
+{
+	struct policy_session *ps = a->ps;
+	bool inside = a->inside, last;
+
+	a->q->handle = NULL;
+	last = rules_answer(a->q, what, value, value ? strlen(value) : 0);
+	free(a);
+	if (last && !inside)
+		policy_go_on(ps);
+}
+
+static void
+on_lookup(void *arg, enum table_result r, const char *value)
+{
+	struct asked *a = arg;
+
+	a->lookup = NULL;
+	if (r == TABLE_FOUND)
+		answer(a, RULES_YES, value);
+	else
+		answer(a, r == TABLE_NOT_FOUND ? RULES_NO : RULES_CANNOT_SAY,
+		    NULL);
+}
+
+static void
+on_dns(void *arg, enum filter_dns_answer r)
+{
+	struct asked *a = arg;
+
+	a->dns = NULL;
+	answer(a, r == DNS_YES ? RULES_YES : r == DNS_NO ? RULES_NO :
+	    RULES_CANNOT_SAY, NULL);
+}
+
+/* The client for a table, made when it is first needed in this worker. */
+static struct lookup_client *
+client_for(struct policy *p, struct table *t)
+{
+	struct policy_client *c;
+	size_t i;
+	char *why;
+
+	for (i = 0; i < p->nclients; i++)
+		if (p->clients[i].table == t)
+			return p->clients[i].client;
+	p->clients = xrealloc(p->clients,
+	    (p->nclients + 1) * sizeof(p->clients[0]));
+	c = &p->clients[p->nclients++];
+	c->table = t;
+	c->client = lookup_client_new(p->worker->base, t, &why);
+	if (c->client == NULL) {
+		log_error(0, "table name=\"%s\" failed=\"%s\"", table_spec(t),
+		    why);
+		free(why);
+	}
+	return c->client;
+}
+
+void
+policy_free_clients(struct policy *p)
+{
+	while (p->nclients > 0)
+		lookup_client_free(&p->clients[--p->nclients].client);
+	free(p->clients);
+	p->clients = NULL;
+}
+
+static void
+ask_table(struct asked *a, struct policy *p)
+{
+	struct lookup_client *c = client_for(p, a->q->table);
+
+	if (c == NULL)
+		answer(a, RULES_CANNOT_SAY, NULL);
+	else
+		a->lookup = lookup(c, a->q->keys, p->ask_timeout, on_lookup,
+		    a);
+}
+
+/* The answer may come at once; then a is gone. */
+static void
+ask_dns(struct asked *a, const struct filter_worker *w)
+{
+	struct rules_question *q = a->q;
+	void *handle;
+
+	if (w->dns_resolves == NULL) {
+		answer(a, RULES_CANNOT_SAY, NULL);
+		return;
+	}
+	handle = w->dns_resolves(w->dns, q->key.p, on_dns, a);
+	if (handle == NULL)
+		return;
+	a = q->handle;
+	a->dns = handle;
+}
+
+void
+policy_ask(void *arg, struct rules_question *q)
+{
+	struct policy_session *ps = arg;
+	struct asked *a;
+
+	if (ps->policy->worker == NULL) {
+		rules_answer(q, RULES_CANNOT_SAY, NULL, 0);
+		return;
+	}
+	a = xcalloc(1, sizeof(*a));
+	a->ps = ps;
+	a->q = q;
+	a->inside = true;
+	q->handle = a;
+	if (q->kind == RULES_ASK_TABLE)
+		ask_table(a, ps->policy);
+	else
+		ask_dns(a, ps->policy->worker);
+	if (q->handle != NULL)
+		((struct asked *)q->handle)->inside = false;
+}
+
+static void
+stop(struct rules_question *q, void *arg)
+{
+	const struct filter_worker *w = arg;
+	struct asked *a = q->handle;
+
+	if (a == NULL)
+		return;
+	q->handle = NULL;
+	if (a->lookup != NULL)
+		lookup_cancel(&a->lookup);
+	if (a->dns != NULL)
+		w->dns_cancel(w->dns, a->dns);
+	free(a);
+}
+
+void
+policy_stop_asking(struct policy_session *ps)
+{
+	if (ps->state == NULL)
+		return;
+	rules_each_waiting(ps->state, stop, (void *)ps->policy->worker);
+	rules_give_up(ps->state);
+}

@@ -1,0 +1,320 @@
+/*
+ * policy_env - the facts that rules read, from the session and its transaction.
+ *
+ * A field is asked for when a rule reads it. What is not known stays empty.
+ */
+
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+#include "filters/policy_impl.h"
+
+static struct slice
+text(const char *s)
+{
+	return s != NULL ? SLICE_STR(s) : SLICE("", 0);
+}
+
+static struct slice
+copy(struct rules_state *s, const char *p, size_t len)
+{
+	char *to = rules_alloc(s, len + 1);
+
+	memcpy(to, p, len);
+	to[len] = '\0';
+	return SLICE(to, len);
+}
+
+static struct slice
+session_id(struct rules_state *s, uint64_t id)
+{
+	char out[24];
+	int n = snprintf(out, sizeof(out), "%08llx", (unsigned long long)id);
+
+	return copy(s, out, (size_t)n);
+}
+
+/* Line ends as \n, as header_checks(5) see them. */
+static struct slice
+with_lf(struct rules_state *s, struct slice raw)
+{
+	char *to = rules_alloc(s, raw.len + 1);
+	size_t i, n = 0;
+
+	for (i = 0; i < raw.len; i++)
+		if (raw.p[i] != '\r' || i + 1 == raw.len ||
+		    raw.p[i + 1] != '\n')
+			to[n++] = raw.p[i];
+	return SLICE(to, n);
+}
+
+static struct slice
+header_value(struct rules_state *s, const struct header *h)
+{
+	struct slice v = with_lf(s, h->raw);
+
+	while (v.len > 0 && (*v.p == ' ' || *v.p == '\t')) {
+		v.p++;
+		v.len--;
+	}
+	return v;
+}
+
+static struct slice
+header_line(struct rules_state *s, const struct header *h)
+{
+	struct slice v = with_lf(s, h->raw);
+	char *to = rules_alloc(s, h->name.len + v.len + 2);
+
+	memcpy(to, h->name.p, h->name.len);
+	to[h->name.len] = ':';
+	memcpy(to + h->name.len + 1, v.p, v.len);
+	return SLICE(to, h->name.len + 1 + v.len);
+}
+
+static const char *
+body_word(enum param_body body)
+{
+	switch (body) {
+	case BODY_7BIT:
+		return "7bit";
+	case BODY_8BITMIME:
+		return "8bitmime";
+	case BODY_BINARYMIME:
+		return "binarymime";
+	case BODY_NONE:
+		break;
+	}
+	return "";
+}
+
+/* Lists */
+
+static bool
+is_recipient(const struct txn_rcpt *r)
+{
+	return r->state != RCPT_REFUSED;
+}
+
+static void
+recipients(struct rules_state *s, const struct txn *t, struct rules_value *v)
+{
+	struct slice *list = rules_alloc(s, (t->nrcpts + 1) * sizeof(*list));
+	size_t i, n = 0;
+
+	for (i = 0; i < t->nrcpts; i++)
+		if (is_recipient(t->rcpts[i]))
+			list[n++] = text(t->rcpts[i]->address);
+	v->list.v = list;
+	v->list.n = n;
+}
+
+/* The values of the fields called name, or the names of all (name NULL). */
+static void
+headers(struct rules_state *s, const struct txn *t, const char *name,
+    struct rules_value *v)
+{
+	struct slice *list = rules_alloc(s, (t->nheaders + 1) * sizeof(*list));
+	size_t i, n = 0;
+
+	for (i = 0; i < t->nheaders; i++)
+		if (name == NULL)
+			list[n++] = text(t->headers[i].name);
+		else if (strcasecmp(t->headers[i].name, name) == 0)
+			list[n++] = text(t->headers[i].value);
+	v->list.v = list;
+	v->list.n = n;
+}
+
+static struct slice
+first_header(const struct txn *t, const char *name)
+{
+	size_t i;
+
+	for (i = 0; i < t->nheaders; i++)
+		if (strcasecmp(t->headers[i].name, name) == 0)
+			return text(t->headers[i].value);
+	return text(NULL);
+}
+
+/* Fields */
+
+static bool
+session_field(const struct policy_session *ps, struct rules_state *s,
+    enum rules_field field, struct rules_value *v)
+{
+	const struct facts *f = ps->slot->facts;
+
+	switch (field) {
+	case FIELD_CLIENT_IP:
+		v->ip = f->client;
+		break;
+	case FIELD_CLIENT_PORT:
+		v->number = f->client.port;
+		break;
+	case FIELD_CLIENT_NAME:
+		v->text = text(f->client_name);
+		break;
+	case FIELD_CLIENT_REVERSE:
+		v->text = text(f->reverse_name);
+		break;
+	case FIELD_LOCAL_IP:
+		v->ip = f->local;
+		break;
+	case FIELD_LOCAL_PORT:
+		v->number = f->local.port;
+		break;
+	case FIELD_LISTENER:
+		v->text = text(f->listener);
+		break;
+	case FIELD_HOSTNAME:
+		v->text = text(f->hostname);
+		break;
+	case FIELD_SESSION_ID:
+		v->text = session_id(s, f->id);
+		break;
+	case FIELD_SESSION_AGE:
+		v->number = (double)f->age_ms / 1000;
+		break;
+	case FIELD_SESSION_ERRORS:
+		v->number = f->errors;
+		break;
+	case FIELD_SESSION_BAD_RCPTS:
+		v->number = f->bad_rcpts;
+		break;
+	case FIELD_SESSION_MESSAGES:
+		v->number = f->messages;
+		break;
+	case FIELD_HELO_NAME:
+		v->text = text(f->helo);
+		break;
+	case FIELD_HELO_ESMTP:
+		v->yes = f->esmtp;
+		break;
+	case FIELD_AUTH_USER:
+		v->text = text(f->auth_user);
+		break;
+	case FIELD_AUTH_MECHANISM:
+		v->text = text(f->auth_mechanism);
+		break;
+	default:
+		return false;
+	}
+	return true;
+}
+
+static bool
+tls_field(const struct facts *f, enum rules_field field, struct rules_value *v)
+{
+	switch (field) {
+	case FIELD_TLS:
+		v->yes = f->tls_version != NULL;
+		break;
+	case FIELD_TLS_VERSION:
+		v->text = text(f->tls_version);
+		break;
+	case FIELD_TLS_CIPHER:
+		v->text = text(f->tls_cipher);
+		break;
+	case FIELD_TLS_BITS:
+		v->number = f->tls_bits;
+		break;
+	case FIELD_TLS_CERT_SUBJECT:
+		v->text = text(f->tls_subject);
+		break;
+	case FIELD_TLS_CERT_ISSUER:
+		v->text = text(f->tls_issuer);
+		break;
+	case FIELD_TLS_CERT_FINGERPRINT:
+		v->text = text(f->tls_fingerprint);
+		break;
+	case FIELD_TLS_CERT_VERIFIED:
+		v->yes = f->tls_verified;
+		break;
+	default:
+		return false;
+	}
+	return true;
+}
+
+static bool
+envelope_field(const struct txn *t, const struct txn_rcpt *r,
+    struct rules_state *s, enum rules_field field, struct rules_value *v)
+{
+	switch (field) {
+	case FIELD_MAIL:
+		v->text = text(t->from);
+		break;
+	case FIELD_MAIL_PARAMS:
+		v->text = text(t->params);
+		break;
+	case FIELD_MAIL_BODY:
+		v->text = text(body_word(t->body));
+		break;
+	case FIELD_MAIL_SMTPUTF8:
+		v->yes = (t->present & 1u << PARAM_SMTPUTF8) != 0;
+		break;
+	case FIELD_SIZE:
+		v->number = (double)(t->octets > 0 ? t->octets : t->size);
+		break;
+	case FIELD_RCPT:
+		v->text = text(r != NULL ? r->address : NULL);
+		break;
+	case FIELD_RCPT_PARAMS:
+		v->text = text(r != NULL ? r->params : NULL);
+		break;
+	case FIELD_RCPTS:
+		recipients(s, t, v);
+		break;
+	default:
+		return false;
+	}
+	return true;
+}
+
+static void
+content_field(const struct policy_session *ps, struct rules_state *s,
+    enum rules_field field, const char *name, struct rules_value *v)
+{
+	const struct header *h = ps->header;
+
+	if (field == FIELD_HEADER_NAME && h != NULL)
+		v->text = h->name;
+	else if (field == FIELD_HEADER_VALUE && h != NULL)
+		v->text = header_value(s, h);
+	else if (field == FIELD_HEADER_LINE && h != NULL)
+		v->text = header_line(s, h);
+	else if (field == FIELD_BODY_LINE)
+		v->text = ps->line;
+	else if (field == FIELD_HEADER)
+		v->text = first_header(ps->txn, name);
+	else if (field == FIELD_HEADERS)
+		headers(s, ps->txn, name, v);
+	else if (field == FIELD_HEADER_NAMES)
+		headers(s, ps->txn, NULL, v);
+}
+
+static void
+give_field(void *arg, struct rules_state *s, enum rules_field field,
+    const char *name, struct rules_value *v)
+{
+	const struct policy_session *ps = arg;
+
+	if (session_field(ps, s, field, v) ||
+	    tls_field(ps->slot->facts, field, v) || ps->txn == NULL)
+		return;
+	if (!envelope_field(ps->txn, ps->rcpt, s, field, v))
+		content_field(ps, s, field, name, v);
+}
+
+void
+policy_env(const struct policy_session *ps, struct rules_env *env)
+{
+	*env = (struct rules_env){
+		.field = give_field, .ask = policy_ask, .arg = (void *)ps,
+		.session = ps->slot->id,
+		.trace = ps->policy->trace,
+		.trace_arg = ps->policy->trace_arg,
+	};
+}

@@ -1,0 +1,71 @@
+/*
+ * policy_impl - an instance of the policy filter and its state in a session;
+ * for policy*.c only.
+ *
+ *	policy.c	events → stages; outcomes → verdicts and edits
+ *	policy_env.c	the facts that rules read
+ *	policy_ask.c	questions to remote tables and to the DNS
+ */
+#ifndef FILTERS_POLICY_IMPL_H
+#define FILTERS_POLICY_IMPL_H
+
+#include "base/obj.h"
+#include "filters/filter.h"
+#include "filters/policy.h"
+#include "rules/rules.h"
+
+struct lookup_client;
+
+struct policy {
+	unsigned		 magic;
+#define POLICY_MAGIC		 0x901ce501
+	struct rules		*rules;		/* ours */
+	uint64_t		 ask_timeout;	/* ms */
+	const struct filter_worker *worker;	/* NULL before start() */
+	struct policy_client {
+		struct table		*table;
+		struct lookup_client	*client; /* ours; NULL: it failed */
+	}			*clients;	/* ours */
+	size_t			 nclients;
+	rules_trace_fn		*trace;
+	void			*trace_arg;
+};
+
+/* The slot's session memory. */
+struct policy_session {
+	struct policy		*policy;
+	struct chain_slot	*slot;
+	struct rules_state	*state;		/* ours; NULL before the first
+						   event */
+	enum rules_stage	 stage;		/* that is being run */
+
+	/* What it is about; the chain's */
+	const struct txn	*txn;
+	const struct txn_rcpt	*rcpt;
+	const struct header	*header;
+	struct slice		 line;		/* of the body; in the
+						   transaction's memory */
+	bool			 finishing;	/* eom follows the last line */
+};
+
+/* The slot's transaction memory. */
+struct policy_txn {
+	bool			 begun;
+	unsigned		 nfields;	/* of the header, so far */
+	struct buf		 body;		/* lines not run yet; ours */
+	size_t			 at;		/* in body */
+};
+
+/* policy_env.c */
+void policy_env(const struct policy_session *ps, struct rules_env *env);
+
+/* policy_ask.c */
+void policy_ask(void *arg, struct rules_question *q);
+/* Nothing that is under way is to be answered any more. */
+void policy_stop_asking(struct policy_session *ps);
+void policy_free_clients(struct policy *p);
+
+/* policy.c: all is answered. */
+void policy_go_on(struct policy_session *ps);
+
+#endif

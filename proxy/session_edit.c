@@ -1,0 +1,290 @@
+/*
+ * session_edit - what the filters want changed, when all have agreed to the
+ * message: the envelope, by saying it again.
+ *
+ * The backend has accepted the envelope as the client gave it. If it is to be
+ * another one, the same backend session hears RSET, MAIL and RCPT again, and
+ * all its replies must be positive: one that is not means that nobody gets the
+ * message now, and the client hears 451. The content is sent after that and
+ * not before, so edits are done as a whole or not at all.
+ */
+
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "base/mem.h"
+#include "proxy/session_impl.h"
+
+#define LINE_ROOM	4096
+#define RCPTS_MAX	10000	/* with those that were added */
+
+/* The envelope as it is to be. Strings are the transaction's. */
+struct envelope {
+	const char	*from, *params;
+	struct {
+		const char	*address, *params;
+	}		*rcpts;		/* ours */
+	size_t		 n;
+	bool		 changed;
+};
+
+static void
+add(struct envelope *e, const char *address, const char *params)
+{
+	e->rcpts = xrealloc(e->rcpts, (e->n + 1) * sizeof(e->rcpts[0]));
+	e->rcpts[e->n].address = address;
+	e->rcpts[e->n++].params = params;
+}
+
+/* The case of a domain means nothing, and of local parts next to nothing. */
+static size_t
+find(const struct envelope *e, const char *address)
+{
+	size_t i;
+
+	for (i = 0; i < e->n; i++)
+		if (strcasecmp(e->rcpts[i].address, address) == 0)
+			break;
+	return i;
+}
+
+static void
+start_with(struct envelope *e, const struct txn *t)
+{
+	size_t i;
+
+	*e = (struct envelope){ .from = t->from, .params = t->params };
+	for (i = 0; i < t->nrcpts; i++)
+		if (t->rcpts[i]->state == RCPT_ACCEPTED)
+			add(e, t->rcpts[i]->address, t->rcpts[i]->params);
+}
+
+static void
+add_rcpt(struct envelope *e, const struct txn_edit *edit)
+{
+	if (find(e, edit->value) < e->n || e->n >= RCPTS_MAX)
+		return;
+	add(e, edit->value, edit->name != NULL ? edit->name : "");
+	e->changed = true;
+}
+
+static void
+delete_rcpt(struct envelope *e, const char *address)
+{
+	size_t i;
+
+	while ((i = find(e, address)) < e->n) {
+		memmove(&e->rcpts[i], &e->rcpts[i + 1],
+		    (--e->n - i) * sizeof(e->rcpts[0]));
+		e->changed = true;
+	}
+}
+
+static void
+redirect(struct envelope *e, const char *address)
+{
+	if (e->n == 1 && find(e, address) == 0)
+		return;
+	e->n = 0;
+	add(e, address, "");
+	e->changed = true;
+}
+
+static void
+change_from(struct envelope *e, const struct txn_edit *edit)
+{
+	if (strcmp(e->from, edit->value) == 0 && edit->name == NULL)
+		return;
+	e->from = edit->value;
+	if (edit->name != NULL)
+		e->params = edit->name;
+	e->changed = true;
+}
+
+/* False: an edit that nobody can do. */
+static bool
+apply(struct envelope *e, const struct txn_edit *edit)
+{
+	switch (edit->kind) {
+	case EDIT_ADD_RCPT:
+		add_rcpt(e, edit);
+		return true;
+	case EDIT_DELETE_RCPT:
+		delete_rcpt(e, edit->value);
+		return true;
+	case EDIT_REDIRECT:
+		redirect(e, edit->value);
+		return true;
+	case EDIT_CHANGE_FROM:
+		change_from(e, edit);
+		return true;
+	case EDIT_ADD_HEADER:
+	case EDIT_INSERT_HEADER:
+	case EDIT_CHANGE_HEADER:
+	case EDIT_DELETE_HEADER:
+	case EDIT_REPLACE_BODY:
+	case EDIT_QUARANTINE:
+	case EDIT_KINDS:
+		break;
+	}
+	return false;
+}
+
+/* 0, or -1 with the edit that cannot be done. */
+static int
+make_envelope(struct envelope *e, const struct txn *t,
+    const struct txn_edit **failed)
+{
+	size_t i;
+
+	start_with(e, t);
+	for (i = 0; i < t->nedits; i++)
+		if (!apply(e, &t->edits[i])) {
+			*failed = &t->edits[i];
+			return -1;
+		}
+	return 0;
+}
+
+/* Saying it again */
+
+/* 0, or -1 when the backend cannot take a parameter. */
+static int
+say(struct session *s, enum backend_kind kind, const char *verb,
+    const char *address, const char *params)
+{
+	struct buf line;
+	int r = -1;
+
+	buf_init(&line, LINE_ROOM);
+	buf_addf(&line, "%s:<%s>", verb, address);
+	if (params_forward(&line, SLICE_STR(params),
+	    backend_extensions(s->backend)) == 0 && !line.failed) {
+		backend_command(s->backend, kind, NULL, line.p);
+		s->replays++;
+		r = 0;
+	}
+	buf_fini(&line);
+	return r;
+}
+
+static void
+give_up(struct session *s, const char *why, const char *detail)
+{
+	char q[600];
+
+	log_warn(s->id, "edit failed=\"%s\" detail=%s", why,
+	    log_quote(q, sizeof(q), detail, strlen(detail), 100));
+	session_refuse_content(s, "451 4.3.0 the message cannot be handled as "
+	    "it has to be now; try again");
+}
+
+static void
+replay(struct session *s, const struct envelope *e)
+{
+	size_t i;
+	int r;
+
+	backend_reset(s->backend);
+	s->replays = 0;
+	s->replay_refused = false;
+	r = say(s, BACKEND_MAIL, "MAIL FROM", e->from, e->params);
+	for (i = 0; r == 0 && i < e->n; i++)
+		r = say(s, BACKEND_RCPT, "RCPT TO", e->rcpts[i].address,
+		    e->rcpts[i].params);
+	if (s->replays == 0) {
+		give_up(s, "the backend takes no such parameter", e->from);
+		return;
+	}
+	s->replay_refused = r == -1;
+	session_wait(s, BUSY_BACKEND, NULL);
+	backend_flush(s->backend);
+}
+
+static void
+log_envelope(const struct session *s, const struct envelope *e)
+{
+	char from[4 * ADDRESS_ROOM + 8], to[4 * ADDRESS_ROOM + 8];
+	size_t i;
+
+	log_info(s->id, "edit from=%s nrcpt=%zu", log_quote(from,
+	    sizeof(from), e->from, strlen(e->from), ADDRESS_ROOM), e->n);
+	for (i = 0; i < e->n; i++)
+		log_info(s->id, "edit to=%s", log_quote(to, sizeof(to),
+		    e->rcpts[i].address, strlen(e->rcpts[i].address),
+		    ADDRESS_ROOM));
+}
+
+static bool
+has_utf8(const char *p)
+{
+	for (; *p != '\0'; p++)
+		if ((unsigned char)*p > 127)
+			return true;
+	return false;
+}
+
+/* RFC 6531 3.4: MAIL must say so, and this client's did not. */
+static bool
+needs_utf8(const struct session *s, const struct envelope *e)
+{
+	bool utf8 = has_utf8(e->from);
+	size_t i;
+
+	for (i = 0; i < e->n; i++)
+		utf8 = utf8 || has_utf8(e->rcpts[i].address);
+	return utf8 && !(s->txn->present & 1u << PARAM_SMTPUTF8);
+}
+
+void
+session_edit(struct session *s)
+{
+	const struct txn_edit *failed = NULL;
+	struct envelope e;
+
+	if (make_envelope(&e, s->txn, &failed) == -1)
+		give_up(s, "not in this version", txn_edit_name(failed->kind));
+	else if (!e.changed)
+		session_send_approved(s);
+	else if (e.n == 0)
+		session_discard(s);
+	else if (e.n > 1 && backend_is_lmtp(s->backend))
+		give_up(s, "several recipients for LMTP", e.rcpts[1].address);
+	else if (needs_utf8(s, &e))
+		give_up(s, "an address needs SMTPUTF8", e.from);
+	else {
+		log_envelope(s, &e);
+		replay(s, &e);
+	}
+	free(e.rcpts);
+}
+
+bool
+session_is_replaying(const struct session *s)
+{
+	return s->replays > 0;
+}
+
+void
+session_replayed(struct session *s, const struct reply *r)
+{
+	char text[600];
+
+	assert(s->replays > 0);
+	if (!reply_is_positive(r)) {
+		s->replay_refused = true;
+		log_warn(s->id, "edit refused=%d reply=%s", r->code,
+		    log_quote(text, sizeof(text), r->text.p, r->text.len,
+		    100));
+	}
+	if (--s->replays > 0)
+		return;
+	s->busy = BUSY_NO;
+	if (s->replay_refused)
+		give_up(s, "the backend does not take the envelope", "");
+	else
+		session_send_approved(s);
+	if (s->busy == BUSY_NO)
+		session_resume(s);
+}
