@@ -15,12 +15,14 @@
 BUILD_DEPS = gcc libc6-dev pkg-config libevent-dev libssl-dev \
              libconfuse-dev libidn2-dev libunbound-dev libldns-dev \
              libsystemd-dev libpcre2-dev libunistring-dev \
+             libconfuse-dev libjansson-dev libidn2-dev libunbound-dev libldns-dev \
+             libsystemd-dev uthash-dev libpcre2-dev libunistring-dev \
              libdb-dev liblmdb-dev libcdb-dev
 CHECK_DEPS = perl libio-socket-ssl-perl openssl mandoc procps python3 swaks \
              postfix postfix-pcre postfix-lmdb postfix-cdb sasl2-bin \
              libsasl2-modules
 
-PKGS      = libevent openssl libconfuse libidn2 libunbound ldns libsystemd \
+PKGS      = libevent openssl libconfuse libidn2 libunbound ldns libsystemd jansson \
             libpcre2-8 lmdb libcdb
 CC       ?= cc
 CFLAGS   ?= -O2 -g
@@ -178,6 +180,7 @@ SRCS = \
 	proxy/agree.c \
 	proxy/rehearsal.c \
 	proxy/cmd_check.c \
+	proxy/cmd_test.c \
 	proxy/cmd_serve.c \
 	proxy/cmd_table.c \
 	proxy/cmd_rules.c

@@ -187,7 +187,7 @@ agree_new(struct event_base *base)
 		errno = EIO;
 		return NULL;
 	}
-	evutil_make_socket_nonblocking(a->fd);
+	listen(a->fd, SOMAXCONN);
 	a->on_client = event_new(base, a->fd, EV_READ | EV_PERSIST, on_client,
 	    a);
 	event_add(a->on_client, NULL);

@@ -8,6 +8,7 @@
 #define PROXY_CMD_H
 
 int cmd_serve(int argc, char **argv);
+int cmd_test(int argc, char **argv);
 int cmd_check(int argc, char **argv);
 int cmd_sink(int argc, char **argv);
 int cmd_table(int argc, char **argv);

@@ -135,6 +135,7 @@ struct conf {
 	size_t			 nfilters;
 	bool			 reply_id;	/* refusals end in the session's
 						   id */
+	bool			 any_edits;	/* as in conf_options */
 };
 
 /* What the command line says over the file. conf_load() borrows the strings. */

@@ -102,7 +102,7 @@ change_from(struct envelope *e, const struct txn_edit *edit)
 	e->changed = true;
 }
 
-/* False: an edit that nobody can do. */
+/* False: an edit that is of no concern to the envelope. */
 static bool
 apply(struct envelope *e, const struct txn_edit *edit)
 {
@@ -133,14 +133,15 @@ apply(struct envelope *e, const struct txn_edit *edit)
 
 /* 0, or -1 with the edit that cannot be done. */
 static int
-make_envelope(struct envelope *e, const struct txn *t,
+make_envelope(const struct session *s, struct envelope *e,
     const struct txn_edit **failed)
 {
+	const struct txn *t = s->txn;
 	size_t i;
 
 	start_with(e, t);
 	for (i = 0; i < t->nedits; i++)
-		if (!apply(e, &t->edits[i])) {
+		if (!apply(e, &t->edits[i]) && !s->conf->any_edits) {
 			*failed = &t->edits[i];
 			return -1;
 		}
@@ -243,7 +244,7 @@ session_edit(struct session *s)
 	const struct txn_edit *failed = NULL;
 	struct envelope e;
 
-	if (make_envelope(&e, s->txn, &failed) == -1)
+	if (make_envelope(s, &e, &failed) == -1)
 		give_up(s, "not in this version", txn_edit_name(failed->kind));
 	else if (!e.changed)
 		session_send_approved(s);
