@@ -52,28 +52,29 @@ has_backend(void *arg, const char *name)
 static char *
 missing(const struct rules *r)
 {
-	static const struct {
-		enum rules_stage	 stage;
-		const char		*name;
-	} stages[] = {
-		{ RULES_MIME_HEADER, "mime_header_checks" },
-		{ RULES_NESTED_HEADER, "nested_header_checks" },
-	};
 	static const enum rules_field fields[] = {
 		FIELD_PART_FILENAME, FIELD_PART_TYPE
 	};
 	size_t i;
 
-	for (i = 0; i < sizeof(stages) / sizeof(stages[0]); i++)
-		if (rules_has_stage(r, stages[i].stage))
-			return xasprintf("the policy uses %s, which this "
-			    "version cannot do", stages[i].name);
 	for (i = 0; i < sizeof(fields) / sizeof(fields[0]); i++)
 		if (rules_reads_field(r, fields[i]))
 			return xasprintf("the policy reads %s, which this "
 			    "version does not know",
 			    rules_field_name(fields[i]));
 	return NULL;
+}
+
+/* header_checks are for the headers of MIME parts, too, unless there are
+   others for those; so this is no mistake. */
+static void
+warn_of_parts(const struct rules *r, const char *file, FILE *err)
+{
+	if (rules_has_stage(r, RULES_MIME_HEADER) ||
+	    rules_has_stage(r, RULES_NESTED_HEADER))
+		fprintf(err, "%s: warning: checks of headers look at the "
+		    "header of the message only; this version does not see "
+		    "those of MIME parts\n", file);
 }
 
 static unsigned
@@ -154,6 +155,7 @@ policy_setup(struct filter_instance *self, const void *settings,
 		rules_free(&r);
 		return -1;
 	}
+	warn_of_parts(r, s->file, host->err);
 	p = xcalloc(1, sizeof(*p));
 	p->magic = POLICY_MAGIC;
 	p->rules = r;

@@ -4,7 +4,7 @@
 #	    'a.example A' => '127.0.0.2');
 #	Proxy->start(set => { 'dns-servers' => [$dns->server] }, …);
 #
-# What it does not know it denies; the value 'SERVFAIL' is that answer. A name
+# An MX is "PREFERENCE NAME". What it does not know it denies; the value 'SERVFAIL' is that answer. A name
 # may hold any octet: '\.' is a dot inside a label.
 package Dns;
 
@@ -14,7 +14,7 @@ use IO::Socket::IP;
 use POSIX ();
 use Socket qw(inet_aton SOCK_DGRAM);
 
-my %type = (A => 1, PTR => 12, AAAA => 28);
+my %type = (A => 1, PTR => 12, MX => 15, AAAA => 28);
 my %type_name = reverse %type;
 
 sub start
@@ -75,9 +75,18 @@ sub answer
 	$rcode = 2, @values = () if "@values" eq 'SERVFAIL';
 	return pack('nnnnnn', $id, 0x8580 | $rcode, 1, scalar @values, 0, 0) .
 	    $question . join '', map {
-		my $data = $type == 1 ? inet_aton($_) : wire_name($_);
+		my $data = $type == 1 ? inet_aton($_) : $type == 15 ?
+		    wire_mx($_) : wire_name($_);
 		pack('nnnNn', 0xc00c, $type, 1, 60, length $data) . $data;
 	    } @values;
+}
+
+# "10 mx.example"
+sub wire_mx
+{
+	my ($preference, $name) = split / /, $_[0];
+
+	return pack('n', $preference) . wire_name($name);
 }
 
 sub wire_name
