@@ -15,15 +15,15 @@
 BUILD_DEPS = gcc libc6-dev pkg-config libevent-dev libssl-dev \
              libconfuse-dev libidn2-dev libunbound-dev libldns-dev \
              libsystemd-dev libpcre2-dev libunistring-dev \
-             libconfuse-dev libjansson-dev libidn2-dev libunbound-dev libldns-dev \
-             libsystemd-dev uthash-dev libpcre2-dev libunistring-dev \
-             libdb-dev liblmdb-dev libcdb-dev
+             libconfuse-dev libjansson-dev libidn2-dev libunbound-dev \
+             libldns-dev libsystemd-dev uthash-dev libpcre2-dev \
+             libunistring-dev libdb-dev liblmdb-dev libcdb-dev
 CHECK_DEPS = perl libio-socket-ssl-perl openssl mandoc procps python3 swaks \
              postfix postfix-pcre postfix-lmdb postfix-cdb sasl2-bin \
              libsasl2-modules
 
-PKGS      = libevent openssl libconfuse libidn2 libunbound ldns libsystemd jansson \
-            libpcre2-8 lmdb libcdb
+PKGS      = libevent openssl libconfuse jansson libidn2 libunbound ldns \
+            libsystemd libpcre2-8 lmdb libcdb
 CC       ?= cc
 CFLAGS   ?= -O2 -g
 PREFIX    = /usr/local

@@ -256,6 +256,7 @@ enum step
 chain_fail(struct chain *c, struct place *p, const char *why)
 {
 	const struct filter_conf *f = p->conf;
+	char text[1200];
 	const char *direction = f->observe ? "none" :
 	    verdict_name(f->on_failure);
 
@@ -264,8 +265,9 @@ chain_fail(struct chain *c, struct place *p, const char *why)
 		    p->rule);
 	if (!p->failed)
 		log_warn(c->facts->id, "filter-failed filter=%s at=%s "
-		    "why=\"%s\" on-failure=%s", f->name,
-		    filter_event_name(c->event), why, direction);
+		    "why=%s on-failure=%s", f->name,
+		    filter_event_name(c->event), log_quote(text, sizeof(text),
+		    why, strlen(why), 280), direction);
 	p->record.failed = true;
 	if (c->txn != NULL) {
 		p->failed = true;
@@ -372,7 +374,8 @@ wait_for(struct chain *c, int what, uint64_t ms)
 static enum step
 settle(struct chain *c, struct place *p, enum verdict v)
 {
-	const char *why = p->broken != NULL ? p->broken : nonsense(c, p, v);
+	const char *why = p->broken != NULL ? p->broken :
+	    v == V_FAIL && p->reply != NULL ? p->reply : nonsense(c, p, v);
 	enum step step;
 
 	p->state = PLACE_IDLE;

@@ -109,10 +109,10 @@ edits_of(const struct rules *r)
 {
 	unsigned edits = EDIT_BIT(EDIT_QUARANTINE);
 
-	if (rules_edits_header(r))
+	/* A table that says PREPEND has asked for what was not declared, and
+	   the message is not accepted: most tables never say it. */
+	if (rules_writes_header(r))
 		edits |= EDITS_CONTENT & ~EDIT_BIT(EDIT_REPLACE_BODY);
-	if (rules_edits_body(r))
-		edits |= EDIT_BIT(EDIT_REPLACE_BODY);
 	if (rules_edits_envelope(r))
 		edits |= EDITS_ENVELOPE;
 	return edits;
@@ -185,6 +185,7 @@ policy_start(void *priv, const struct filter_worker *w)
 
 	OBJ_CAST(p, priv, POLICY_MAGIC);
 	p->worker = w;
+	policy_make_clients(p);
 }
 
 static void
@@ -287,9 +288,8 @@ edit_line(const struct policy_session *ps, const struct rules_edit *e)
 {
 	char *name;
 
-	if (ps->header == NULL) {
-		log_warn(ps->slot->id, "note text=\"an edit of a body line is "
-		    "not done in this version\" rule=%s", e->place);
+	if (ps->header == NULL) {	/* not declared: that is a failure */
+		edit(ps, EDIT_REPLACE_BODY, 0, NULL, NULL);
 		return;
 	}
 	name = xstrndup(ps->header->name.p, ps->header->name.len);
@@ -394,6 +394,8 @@ fail(const struct policy_session *ps, const struct rules_outcome *o)
 	    quoted(place, o->place != NULL ? o->place : ""));
 	if (o->place != NULL)
 		chain_place(ps->slot, o->place);
+	if (o->why != NULL)
+		chain_reply(ps->slot, 451, "4.7.1", "%s", o->why);
 	return V_FAIL;
 }
 

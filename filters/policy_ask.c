@@ -60,28 +60,43 @@ on_dns(void *arg, enum filter_dns_answer r)
 	    RULES_CANNOT_SAY, NULL);
 }
 
-/* The client for a table, made when it is first needed in this worker. */
-static struct lookup_client *
-client_for(struct policy *p, struct table *t)
+static void
+make_client(struct policy *p, struct table *t)
 {
 	struct policy_client *c;
-	size_t i;
 	char *why;
 
-	for (i = 0; i < p->nclients; i++)
-		if (p->clients[i].table == t)
-			return p->clients[i].client;
 	p->clients = xrealloc(p->clients,
 	    (p->nclients + 1) * sizeof(p->clients[0]));
 	c = &p->clients[p->nclients++];
 	c->table = t;
 	c->client = lookup_client_new(p->worker->base, t, &why);
-	if (c->client == NULL) {
-		log_error(0, "table name=\"%s\" failed=\"%s\"", table_spec(t),
-		    why);
-		free(why);
-	}
-	return c->client;
+	if (c->client != NULL)
+		return;
+	log_error(0, "table name=\"%s\" failed=\"%s\"", table_spec(t), why);
+	free(why);
+}
+
+void
+policy_make_clients(struct policy *p)
+{
+	struct table *t;
+	size_t i;
+
+	for (i = 0; (t = rules_table(p->rules, i)) != NULL; i++)
+		if (table_is_remote(t))
+			make_client(p, t);
+}
+
+static struct lookup_client *
+client_for(const struct policy *p, const struct table *t)
+{
+	size_t i;
+
+	for (i = 0; i < p->nclients; i++)
+		if (p->clients[i].table == t)
+			return p->clients[i].client;
+	return NULL;
 }
 
 void

@@ -63,6 +63,8 @@ void policy_env(const struct policy_session *ps, struct rules_env *env);
 void policy_ask(void *arg, struct rules_question *q);
 /* Nothing that is under way is to be answered any more. */
 void policy_stop_asking(struct policy_session *ps);
+/* For the tables that are remote; looks up host names, blocking. */
+void policy_make_clients(struct policy *p);
 void policy_free_clients(struct policy *p);
 
 /* policy.c: all is answered. */

@@ -74,8 +74,9 @@ run(struct peer *p, const char *line, size_t len)
 
 	command_parse(&c, line, len);
 	if (c.verb == CMD_BDAT) {
-		command_bdat_arg(c.arg, &p->chunk_left, &last);
-		return;			/* replied to behind its octets */
+		if (command_bdat_arg(c.arg, &p->chunk_left, &last) == 0 &&
+		    p->chunk_left > 0)
+			return;		/* replied to behind its octets */
 	}
 	for (i = 0; i < sizeof(replies) / sizeof(replies[0]); i++)
 		if (replies[i].verb == c.verb)

@@ -574,8 +574,8 @@ run(const struct options *o)
 	buf_init(&message, 2 * MESSAGE_MAX);
 	co.any_edits = true;
 	tls_init();
-	/* Only what somebody should look at; the rest is what we print. */
-	log_set_level(LOG_LEVEL_WARN);
+	/* What went wrong; the rest is what we print. */
+	log_set_level(LOG_LEVEL_ERROR);
 	if (!is_complete(o))
 		fputs(usage, stderr);
 	else if (read_message(o->message, &message) == 0 &&

@@ -128,7 +128,7 @@ note_edits(struct rules *r, const struct rule *rule)
 	case A_INSERT_HEADER:
 	case A_CHANGE_HEADER:
 	case A_DELETE_HEADER:
-		r->edits_header = true;
+		r->edits_header = r->writes_header = true;
 		break;
 	case A_HEADER_CHECKS:
 	case A_MIME_HEADER_CHECKS:

@@ -191,6 +191,12 @@ rules_edits_body(const struct rules *r)
 }
 
 bool
+rules_writes_header(const struct rules *r)
+{
+	return r->writes_header;
+}
+
+bool
 rules_edits_envelope(const struct rules *r)
 {
 	return r->edits_envelope;

@@ -123,6 +123,9 @@ bool rules_has_stage(const struct rules *r, enum rules_stage stage);
 /* Some rule may ask for an edit of header fields or of body lines. */
 bool rules_edits_header(const struct rules *r);
 bool rules_edits_body(const struct rules *r);
+/* Some rule itself adds, inserts, changes or deletes header fields; not only a
+   table of somebody's that might. */
+bool rules_writes_header(const struct rules *r);
 /* Some rule may add, delete or replace recipients. */
 bool rules_edits_envelope(const struct rules *r);
 /* The tables of the policy, to make clients for the remote ones

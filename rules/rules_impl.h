@@ -273,6 +273,7 @@ struct rules {
 	const char		*delimiter;	/* NULL: none */
 	bool			 tempfail_on_limit;
 	bool			 edits_header, edits_body, edits_envelope;
+	bool			 writes_header;	/* a rule itself, no table */
 	size_t			 nrules;
 
 	/* Of the run that is under way: runs do not overlap. */

@@ -82,7 +82,7 @@ END
 	    qr/^550 5\.1\.1 <bad2/, qr/^250/;
 	$p->log_like(qr/rcpt to=bad\@example\.com verdict=reject by=\Q$p->{name}\E:14 /,
 	    'refused by a rule');
-	$p->log_like(qr/rcpt to=nobody\@example\.com verdict=refuse by=backend/,
+	$p->log_like(qr/rcpt to=nobody\@example\.com verdict=reject by=backend/,
 	    'refused by the backend');
 	$c->message("Subject: THIS IS A BARGAIN\r\n\r\nhello\r\n");
 	$c->expect(qr/^554 5\.7\.1 message looks like spam \(10\.5\)$/);
