@@ -13,10 +13,8 @@
 
 # What a bare Debian lacks for building, and for the tests on top of it.
 BUILD_DEPS = gcc libc6-dev pkg-config libevent-dev libssl-dev \
-             libconfuse-dev libidn2-dev libunbound-dev libldns-dev \
-             libsystemd-dev libpcre2-dev libunistring-dev \
              libconfuse-dev libjansson-dev libidn2-dev libunbound-dev \
-             libldns-dev libsystemd-dev uthash-dev libpcre2-dev \
+             libldns-dev libsystemd-dev libpcre2-dev \
              libunistring-dev libdb-dev liblmdb-dev libcdb-dev
 CHECK_DEPS = perl libio-socket-ssl-perl openssl mandoc procps python3 swaks \
              postfix postfix-pcre postfix-lmdb postfix-cdb sasl2-bin \

@@ -17,7 +17,7 @@
 #include "filters/policy_impl.h"
 
 #define LINE_MAX_OCTETS	((size_t)64 << 10)	/* then a line is cut */
-#define PIECE_MAX	((size_t)256 << 10)	/* what a body event may bring */
+#define PIECE_MAX	((size_t)256 << 10)	/* what an event may bring */
 
 struct policy_settings {
 	char		*file;

@@ -37,7 +37,7 @@ struct peer {
 };
 
 struct agree {
-	char		 dir[32];
+	char		*dir;
 	char		*path;
 	int		 fd;
 	struct event	*on_client;
@@ -173,10 +173,12 @@ struct agree *
 agree_new(struct event_base *base)
 {
 	struct agree *a = xcalloc(1, sizeof(*a));
+	const char *tmp = getenv("TMPDIR");
 	char *why;
 
-	strcpy(a->dir, "/tmp/vratar-test-XXXXXX");
+	a->dir = xasprintf("%s/vratar-test-XXXXXX", tmp ? tmp : "/tmp");
 	if (mkdtemp(a->dir) == NULL) {
+		free(a->dir);
 		free(a);
 		return NULL;
 	}
@@ -216,6 +218,7 @@ agree_free(struct agree **ap)
 	unlink(a->path);
 	rmdir(a->dir);
 	free(a->path);
+	free(a->dir);
 	free(a);
 }
 

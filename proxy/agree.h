@@ -9,7 +9,8 @@ struct agree;
 struct event_base;
 
 /*
- * Listen at a unix socket in a directory of its own. NULL with errno.
+ * Listen at a unix socket in a directory of its own, in $TMPDIR or /tmp. NULL
+ * with errno.
  */
 struct agree *agree_new(struct event_base *base);
 /* Takes the directory away and leaves NULL; NULL is fine. */

@@ -15,8 +15,8 @@
 #include "filters/filters.h"
 #include "proxy/conf_impl.h"
 
-/* Edits that are collected and not yet applied. (A quarantine is refused when it
-   is asked for: tables may say HOLD, and mostly do not.) */
+/* Edits that are collected and not yet applied. (A quarantine is refused when
+   it is asked for: tables may say HOLD, and mostly do not.) */
 #define EDITS_LATER	EDITS_CONTENT
 
 static struct place

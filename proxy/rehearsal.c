@@ -359,7 +359,7 @@ set_up(struct play *p, struct conf *conf, const char **why)
 	clock_start(p->w.base);
 	reply_init(&p->reply);
 	if ((p->agree = agree_new(p->w.base)) == NULL) {
-		*why = "no directory for a socket in /tmp";
+		*why = "no directory can be made for a socket";
 		return -1;
 	}
 	replace_backends(conf, agree_path(p->agree));

@@ -805,6 +805,10 @@ run_all(struct session *s)
 	bool more = true;
 
 	while (more && s->busy == BUSY_NO && !conn_is_full(s->client)) {
+		if (s->last_words != NULL) {
+			session_say_last_words(s);
+			return;
+		}
 		limits(s);
 		if (s->state == S_CLOSING || s->state == S_PROXY)
 			return;

@@ -118,10 +118,14 @@ is_discarded(const struct session *s)
 
 /* Refusing */
 
-/* All replies to what came before have left. */
-static void
-say_last_words(struct session *s)
+/* RFC 5321 3.8: nothing follows a 421, so those before it leave first. */
+void
+session_say_last_words(struct session *s)
 {
+	if (!STAILQ_EMPTY(&s->slots)) {
+		session_wait(s, BUSY_REPLIES, NULL);
+		return;
+	}
 	session_reply_text(s, s->last_words);
 	session_close(s, CLOSE_REFUSED);
 }
@@ -144,13 +148,9 @@ session_refuse(struct session *s, const char *reply)
 		free(text);
 		return;
 	}
-	/* RFC 5321 3.8: nothing follows a 421, so it is the last. */
+	/* The pump says it: our caller still holds the transaction. */
 	free(s->last_words);
 	s->last_words = text;
-	if (STAILQ_EMPTY(&s->slots))
-		say_last_words(s);
-	else
-		session_wait(s, BUSY_REPLIES, say_last_words);
 }
 
 /* connect */

@@ -267,8 +267,10 @@ bool session_feed(struct session *s, const char *p, size_t len);
 void session_ask_eom(struct session *s);	/* session_approve_content() */
 /* Our refusal, with the id of the session if that is wanted; ours to free. */
 char *session_tag(const struct session *s, const char *reply);
-/* The same as the reply to this command; a 421 closes. */
+/* The same as the reply to this command; a 421 becomes the last words. */
 void session_refuse(struct session *s, const char *reply);
+/* s->last_words, and close; or wait until it is time for that. */
+void session_say_last_words(struct session *s);
 
 /* session_edit.c */
 /* The filters agree, and want edits: session_send_approved() follows, or a
