@@ -9,8 +9,10 @@
 
 #include "filters/policy.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/log.h"
 #include "base/mem.h"
@@ -147,6 +149,12 @@ policy_setup(struct filter_instance *self, const void *settings,
 
 	if (s->file == NULL) {
 		*why = xstrdup("file is not set");
+		return -1;
+	}
+	/* What is wrong with the file's name is a mistake of this block. */
+	if (access(s->file, R_OK) == -1) {
+		*why = xasprintf("file: cannot read %s: %s", s->file,
+		    strerror(errno));
 		return -1;
 	}
 	if ((r = rules_load(s->file, &o, host->err)) == NULL)
