@@ -150,6 +150,7 @@ SRCS = \
 	proxy/backend_content.c \
 	proxy/pool.c \
 	proxy/access.c \
+	proxy/auth_user.c \
 	proxy/session.c \
 	proxy/session_command.c \
 	proxy/session_backend.c \

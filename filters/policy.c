@@ -50,9 +50,13 @@ has_backend(void *arg, const char *name)
 	return false;
 }
 
-/* What rules may want and nobody here can give. */
-static char *
-missing(const struct rules *r)
+/*
+ * What rules may want and this version cannot give, because it does not look
+ * into the parts of a message. header_checks are for the headers of parts, too,
+ * so none of this is a mistake; but who writes it has to know.
+ */
+static void
+warn_of_parts(const struct rules *r, const char *file, FILE *err)
 {
 	static const enum rules_field fields[] = {
 		FIELD_PART_FILENAME, FIELD_PART_TYPE
@@ -61,22 +65,14 @@ missing(const struct rules *r)
 
 	for (i = 0; i < sizeof(fields) / sizeof(fields[0]); i++)
 		if (rules_reads_field(r, fields[i]))
-			return xasprintf("the policy reads %s, which this "
-			    "version does not know",
-			    rules_field_name(fields[i]));
-	return NULL;
-}
-
-/* header_checks are for the headers of MIME parts, too, unless there are
-   others for those; so this is no mistake. */
-static void
-warn_of_parts(const struct rules *r, const char *file, FILE *err)
-{
+			fprintf(err, "%s: warning: %s is always empty: this "
+			    "version does not see the parts of a message\n",
+			    file, rules_field_name(fields[i]));
 	if (rules_has_stage(r, RULES_MIME_HEADER) ||
 	    rules_has_stage(r, RULES_NESTED_HEADER))
 		fprintf(err, "%s: warning: checks of headers look at the "
-		    "header of the message only; this version does not see "
-		    "those of MIME parts\n", file);
+		    "header of the message only: this version does not see "
+		    "the parts of a message\n", file);
 }
 
 static unsigned
@@ -159,10 +155,6 @@ policy_setup(struct filter_instance *self, const void *settings,
 	}
 	if ((r = rules_load(s->file, &o, host->err)) == NULL)
 		return -1;
-	if ((*why = missing(r)) != NULL) {
-		rules_free(&r);
-		return -1;
-	}
 	warn_of_parts(r, s->file, host->err);
 	p = xcalloc(1, sizeof(*p));
 	p->magic = POLICY_MAGIC;
@@ -204,6 +196,15 @@ policy_stop(void *priv)
 	OBJ_CAST(p, priv, POLICY_MAGIC);
 	policy_free_clients(p);
 	p->worker = NULL;
+}
+
+void
+policy_check(void *priv, FILE *err)
+{
+	struct policy *p;
+
+	OBJ_CAST(p, priv, POLICY_MAGIC);
+	rules_check_regexes(p->rules, err);
 }
 
 void

@@ -11,6 +11,12 @@
 
 extern const struct filter filter_policy;
 
+/*
+ * Tell err of regular expressions of the rules that a sender can make slow:
+ * some milliseconds for each (vratar check). priv: as below.
+ */
+void policy_check(void *priv, FILE *err);
+
 /* Tell of each rule that is looked at, in sessions from now on; priv is that
    of an instance of this filter. NULL: no more. */
 void policy_trace(void *priv, rules_trace_fn *trace, void *arg);

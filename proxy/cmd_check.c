@@ -9,8 +9,20 @@
 
 #include <stdio.h>
 
+#include "filters/policy.h"
 #include "proxy/conf.h"
 #include "proxy/tls.h"
+
+/* Warnings: a pattern that a sender can make slow is stopped by its limit. */
+static void
+check_policies(const struct conf *c)
+{
+	size_t i;
+
+	for (i = 0; i < c->nfilters; i++)
+		if (c->filters[i]->type == &filter_policy)
+			policy_check(c->filters[i]->self.priv, stderr);
+}
 
 int
 cmd_check(int argc, char **argv)
@@ -24,6 +36,8 @@ cmd_check(int argc, char **argv)
 		return r == 1 ? 0 : 2;
 	tls_init();
 	c = conf_load(&o, stderr);
+	if (c != NULL)
+		check_policies(c);
 	r = c != NULL ? 0 : 2;
 	conf_free(&c);
 	conf_options_fini(&o);

@@ -14,6 +14,7 @@
 
 #include "base/mem.h"
 #include "proxy/access.h"
+#include "proxy/auth_user.h"
 #include "proxy/session_impl.h"
 #include "smtp/xclient.h"
 
@@ -572,6 +573,15 @@ is_base64(struct slice s)
 	return true;
 }
 
+/* The first message of an exchange says who it is about. */
+static void
+read_along(struct session *s, struct slice message)
+{
+	if (s->auth_first)
+		s->auth_user = auth_user(s->auth_mech, message.p, message.len);
+	s->auth_first = false;
+}
+
 static void
 cmd_auth(struct session *s, const struct command *c)
 {
@@ -596,11 +606,16 @@ cmd_auth(struct session *s, const struct command *c)
 		session_reply(s, 504, "5.5.4 mechanism is not offered");
 		return;
 	}
+	take(&s->auth_user, NULL);
+	s->auth_mech = (enum auth_mech)m;
+	s->auth_mechanism = auth_mech_name(s->auth_mech);
+	s->auth_first = true;
 	if (slice_word(&rest, &initial)) {
 		if (!is_base64(initial) || slice_word(&rest, &mech)) {
 			session_reply(s, 501, "5.5.2 cannot decode");
 			return;
 		}
+		read_along(s, initial);
 		session_auth(s, xasprintf("AUTH %s %.*s",
 		    auth_mech_name((enum auth_mech)m), (int)initial.len,
 		    initial.p));
@@ -617,6 +632,8 @@ session_auth_line(struct session *s, const char *line, size_t len)
 	/* Whatever it is, it goes on as one line, or the exchange ends. */
 	if (!is_base64(text) && !slice_is(text, "*"))
 		session_auth(s, xstrdup("*"));
-	else
+	else {
+		read_along(s, text);
 		session_auth(s, xstrndup(line, len));
+	}
 }

@@ -47,8 +47,8 @@ update_facts(struct session *s)
 	f->name_failed = s->name_state == NAME_FAILED;
 	f->helo = s->helo;
 	f->esmtp = s->esmtp;
-	f->auth_user = s->auth_user != NULL ? s->auth_user : s->login;
-	f->auth_mechanism = s->auth_mechanism;
+	f->auth_user = s->authenticated ? s->auth_user : s->login;
+	f->auth_mechanism = s->authenticated ? s->auth_mechanism : NULL;
 	f->errors = s->errors;
 	f->bad_rcpts = s->bad_rcpts + (s->txn ?
 	    (unsigned)s->txn->nrefused : 0);

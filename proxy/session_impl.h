@@ -132,8 +132,10 @@ struct session {
 	enum { NAME_UNKNOWN, NAME_ASKED, NAME_DONE, NAME_FAILED } name_state;
 	struct resolve_query	*name_query;	/* ours while NAME_ASKED */
 	bool			 authenticated;
-	char			*auth_user;	/* who said so; ours */
-	const char		*auth_mechanism;
+	char			*auth_user;	/* who it says it is; ours */
+	enum auth_mech		 auth_mech;	/* of the last AUTH */
+	const char		*auth_mechanism; /* the same; NULL: none */
+	bool			 auth_first;	/* its first message is to come */
 	char			*auth_reply;	/* for later; ours */
 
 	struct chain		*chain;		/* ours; NULL: no filters */

@@ -95,7 +95,7 @@ backend "far" {	#! backend "far" has no address
 	identity = "tproxy"	#! identity: "tproxy" is not available in this version
 }
 route "*" { backend = "postfx" }	#! backend: there is no backend "postfx" (did you mean "postfix"?)
-filter "policy" { type = "policy" file = "x" }	#! filter "policy": file: cannot read x: No such file or directory
+filter "policy" { type = "polcy" file = "x" }	#! type: there is no filter type "polcy" (did you mean "policy"?)
 END
 spew('more.conf', <<'END');
 # included

@@ -5,6 +5,7 @@ use strict;
 use warnings;
 use lib 't/lib';
 use File::Temp;
+use MIME::Base64;
 use Test::More;
 use Backend;
 use Dns;
@@ -183,6 +184,42 @@ END
 	is($c->expect_close, '', 'and that is the end');
 };
 
+subtest 'who has logged in' => sub {
+	my $login = Backend->start(auth => 'PLAIN LOGIN');
+	my $p = start(<<'END', backend => $login->address, set => { 'auth-without-tls' => 'true' });
+at auth
+    reject 535 5.7.8 "not you, %{auth.user}" if auth.user is "mallory"
+    log "%{auth.user} by %{auth.mechanism}"
+at rcpt
+    reject 550 5.7.1 "log in first" if not auth.user
+END
+	my $plain = sub { encode_base64("\0$_[0]\0secret", '') };
+	my $c = $p->client;
+
+	$c->hello;
+	$c->send('AUTH PLAIN ' . $plain->('mallory'));
+	$c->expect(qr/^535 5\.7\.8 not you, mallory$/, 'refused by us');
+	$c->send('MAIL FROM:<a@example.org>', 'RCPT TO:<b@example.com>', 'RSET');
+	$c->expect(qr/^250/);
+	$c->expect(qr/^550 5\.7\.1 log in first$/, 'so this is nobody');
+	$c->expect(qr/^250/);
+	$c->send('AUTH PLAIN ' . $plain->('joe'));
+	$c->expect(qr/^235/, 'another one may');
+	$p->log_like(qr/note at=auth text="joe by PLAIN"/, 'who and how');
+	$c->deliver('a@example.org', 'b@example.com');
+	$c = $p->client;
+	$c->hello;
+	$c->send('AUTH LOGIN');
+	$c->expect(qr/^334/);
+	$c->send(encode_base64('jim', ''));
+	$c->expect(qr/^334/);
+	$c->send(encode_base64('secret', ''));
+	$c->expect(qr/^235/, 'LOGIN');
+	$p->log_like(qr/note at=auth text="jim by LOGIN"/, 'who and how');
+	$c->deliver('a@example.org', 'b@example.com');
+	$p->log_unlike(qr/secret|c2VjcmV0/, 'no password in the log');
+};
+
 subtest 'a tarpit' => sub {
 	my $p = start("at rcpt\n    delay 40s if rcpt.local is \"bad\"\n" .
 	    "    reject if rcpt.local is \"bad\"\n");
@@ -252,6 +289,29 @@ subtest 'the DNS does not answer' => sub {
 	$c->expect(qr/^451 4\.7\.1/, 'is a failure, not a refusal');
 	$p->log_like(qr/policy-failed at=mail why="DNS cannot say/, 'logged');
 };
+
+for my $failure ('tempfail', 'accept', 'reject') {
+	subtest "a dead socketmap server, on-failure = $failure" => sub {
+		my $nobody = Backend::nobody();
+		my $p = start(<<"END", rows => "on-failure = \"$failure\"");
+table remote "socketmap:inet:$nobody:map"
+at rcpt
+    reject 550 5.1.1 "not there" if not rcpt in remote
+END
+		my $c = $p->client;
+
+		$c->hello;
+		$c->send('MAIL FROM:<a@example.org>', 'RCPT TO:<b@example.com>',
+		    'RCPT TO:<c@example.com>', 'NOOP');
+		$c->expect(qr/^250/);
+		$c->expect($failure eq 'accept' ? qr/^250/ :
+		    $failure eq 'reject' ? qr/^554 5\.7\.1/ : qr/^451 4\.7\.1/)
+		    for 1 .. 2;
+		$c->expect(qr/^250/, 'the session goes on');
+		$p->log_like(qr/policy-failed at=rcpt .*rule=\Q$p->{name}\E:3/,
+		    'the log has the rule');
+	};
+}
 
 subtest 'header and body checks' => sub {
 	my $checks = File::Temp->new;
