@@ -427,7 +427,7 @@ check_no_blank_line(void)
 	mail();
 	feed("A: b");
 	chain_eom(chain);
-	is_heard("a.abort a.mail A:a.header a.eoh a.eom " + 8,
+	is_heard("a.mail A:a.header a.eoh a.eom ",
 	    "a header without an end");
 	stop();
 }
@@ -542,7 +542,7 @@ check_timeout(void)
 	turn();
 	is_int(ndone, 1, "a late answer does nothing");
 	end_txn();
-	is_heard("b.abort " + 8, "b never heard of the message");
+	is_heard("", "b never heard of the message");
 	confs[0].on_failure = V_ACCEPT;
 	mail();
 	clock_advance(1001);
