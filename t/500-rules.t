@@ -75,6 +75,8 @@ spew('example.rules', $example);
 ($out, $err, $status) = rules("$dir/example.rules");
 is($err, '', 'the example policy has no mistakes');
 is($status, 0, 'and loads');
+is(system("$vratar check --policy $dir/example.rules --listen 127.0.0.1:0 " .
+    "--backend 127.0.0.1:25"), 0, 'serve would take it, too');
 
 ($out, $err, $status) = rules('--fields');
 is($status, 0, 'the fields');
