@@ -152,6 +152,7 @@ SRCS = \
 	proxy/access.c \
 	proxy/auth_user.c \
 	proxy/session.c \
+	proxy/session_pump.c \
 	proxy/session_command.c \
 	proxy/session_backend.c \
 	proxy/session_data.c \

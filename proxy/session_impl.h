@@ -1,7 +1,8 @@
 /*
  * session_impl - struct session, for the files session*.c only.
  *
- *	session.c		life, states, replies in order, the pump
+ *	session.c		life, states, events of the connection
+ *	session_pump.c		commands in, replies out, both in order
  *	session_command.c	the command table; one handler per verb
  *	session_backend.c	what is forwarded, and what comes back
  *	session_data.c		DATA and BDAT: content to the spool; the verdict
@@ -174,7 +175,17 @@ struct session {
 
 /* session.c */
 void session_enter(struct session *s, enum session_state next);
+/* May be called from any depth of callback; frees nothing itself. */
+void session_close(struct session *s, enum close_reason why);
+/* End the transaction here; the backend hears RSET if it knew of it. */
+void session_end_txn(struct session *s);
+/* A command has client-timeout to arrive, from now on. */
+void session_expect_command(struct session *s);
+
+/* session_pump.c */
 void session_pump(struct session *s);
+/* The replies of a group have waited for the rest of it long enough. */
+void session_on_flush(void *arg);
 /*
  * An event that may end several waits is told between these two: nothing of
  * the input is run before it is told as a whole.
@@ -185,10 +196,6 @@ void session_let_go(struct session *s, bool held);
 void session_wait(struct session *s, enum session_busy why,
     void (*then)(struct session *));
 void session_resume(struct session *s);
-/* May be called from any depth of callback; frees nothing itself. */
-void session_close(struct session *s, enum close_reason why);
-/* End the transaction here; the backend hears RSET if it knew of it. */
-void session_end_txn(struct session *s);
 
 /* Our reply to the command that is being run; printf format. */
 void session_reply(struct session *s, int code, const char *fmt, ...)
