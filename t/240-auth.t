@@ -64,7 +64,8 @@ subtest 'PLAIN' => sub {
 	$c->send("AUTH PLAIN $plain");
 	$c->expect(qr/^503 5\.5\.1/, 'once is enough');
 	$c->envelope('alice@example.com', 'far@elsewhere.example');
-	pass('relaying is allowed after AUTH');
+	is(scalar $mta->commands(qr/^RCPT TO:<far\@elsewhere\.example>/), 1,
+	    'relaying is allowed after AUTH');
 	$c->message("x\r\n");
 	$c->expect(qr/^250 /);
 	is($mta->last->{auth}, 'PLAIN', 'on the connection that logged in');

@@ -231,7 +231,7 @@ sub scram
 		$c->send('');
 		$c->expect(qr/^235 2\.7\.0/, 'SCRAM-SHA-256');
 	} else {
-		pass('SCRAM-SHA-256');
+		is($text, '235', 'SCRAM-SHA-256');
 	}
 }
 

@@ -40,10 +40,10 @@ subtest 'connect' => sub {
 	}
 	$p->log_like(qr/verdict filter=script at=connect verdict=reject rule=127\.0\.0\.2 reply="550 5\.7\.1 not you"/,
 	    'logged');
+	# Accept at connect: no filter is asked any more, or it would refuse.
 	my $c = $p->client(from => '127.0.0.6');
 	$c->hello;
 	$c->deliver('a@example.org', 'b@example.com');
-	pass('accept at connect: no filter is asked any more');
 };
 
 subtest 'helo' => sub {
@@ -91,8 +91,8 @@ subtest 'mail' => sub {
 	is(scalar $mta->commands(qr/^MAIL/), 0, 'the backend hears nothing');
 	$p->log_like(qr/decision from=bad\@example\.org accepted=0 refused=0 verdict=reject at=mail by=bad\@ reply="550 5\.7\.1 not from you" filter\.script=reject\@mail,\d+us,bad\@/,
 	    'the decision record');
+	# Accept at mail: the recipients are not asked about.
 	$c->deliver('good@example.org', 'b@example.com');
-	pass('accept at mail: the recipients are not asked about');
 	$c->send('MAIL FROM:<other@example.org>', 'RCPT TO:<b@example.com>',
 	    'RSET');
 	$c->expect(qr/^250 /);
