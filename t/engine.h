@@ -450,6 +450,7 @@ engine_init(void)
 	signal(SIGPIPE, SIG_IGN);
 	log_open("file:/dev/null", false);
 	base = event_base_new();
+	clock_freeze();
 	clock_start(base);
 	tls_init();
 	w.magic = WORKER_MAGIC;

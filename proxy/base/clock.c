@@ -18,6 +18,7 @@ static struct {
 	struct event	 *wake;
 	uint64_t	  wake_ms;	/* when it will fire; 0: not armed */
 	uint64_t	  offset_us;	/* clock_advance() adds to it */
+	uint64_t	  frozen_us;	/* 0: time passes */
 } timers;
 
 uint64_t
@@ -25,6 +26,8 @@ clock_us(void)
 {
 	struct timespec ts;
 
+	if (timers.frozen_us != 0)
+		return timers.frozen_us + timers.offset_us;
 	clock_gettime(CLOCK_MONOTONIC, &ts);
 	return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000 +
 	    timers.offset_us;
@@ -201,4 +204,10 @@ clock_advance(uint64_t ms)
 	timers.offset_us += ms * 1000;
 	disarm();
 	run_due();
+}
+
+void
+clock_freeze(void)
+{
+	timers.frozen_us = clock_us() - timers.offset_us;
 }

@@ -56,5 +56,7 @@ timer_is_set(const struct timer *t)
 
 /* For tests: let ms milliseconds pass, and fire what is due. */
 void clock_advance(uint64_t ms);
+/* For tests that count them: from now on no time passes by itself. */
+void clock_freeze(void);
 
 #endif

@@ -899,6 +899,7 @@ main(void)
 {
 	log_open("file:/dev/null", false);
 	base = event_base_new();
+	clock_freeze();
 	clock_start(base);
 	check_order();
 	check_interest();

@@ -171,6 +171,22 @@ test_loop(void)
 	event_base_free(base);
 }
 
+static void
+test_freeze(void)
+{
+	uint64_t start;
+
+	clock_freeze();
+	start = clock_us();
+	while (clock_wall().tv_nsec % 2000000 < 1000000)
+		;
+	while (clock_wall().tv_nsec % 2000000 > 1000000)
+		;
+	ok(clock_us() == start, "time stands still");
+	clock_advance(5);
+	ok(clock_us() == start + 5000, "but for what the test says");
+}
+
 int
 main(void)
 {
@@ -185,5 +201,6 @@ main(void)
 	test_from_inside();
 	test_loop();
 	clock_stop();
+	test_freeze();
 	return tap_done();
 }

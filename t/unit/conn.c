@@ -630,6 +630,7 @@ main(void)
 {
 	signal(SIGPIPE, SIG_IGN);
 	base = event_base_new();
+	clock_freeze();
 	clock_start(base);
 	tls_init();
 	make_contexts();

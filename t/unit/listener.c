@@ -241,6 +241,7 @@ main(void)
 {
 	log_set_level(LOG_LEVEL_ERROR);
 	worker.base = event_base_new();
+	clock_freeze();
 	clock_start(worker.base);
 	test_addresses();
 	test_unix();

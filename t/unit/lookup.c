@@ -463,6 +463,7 @@ main(void)
 	signal(SIGPIPE, SIG_IGN);
 	log_open("file:/dev/null", false);
 	base = event_base_new();
+	clock_freeze();
 	clock_start(base);
 	port = server_start_tcp();
 	test_answers(port);

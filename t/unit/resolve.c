@@ -684,6 +684,7 @@ main(void)
 {
 	alarm(60);
 	base = event_base_new();
+	clock_freeze();
 	clock_start(base);
 	server_start();
 	test_cases();

@@ -524,6 +524,7 @@ main(void)
 	log_set_level(LOG_LEVEL_ERROR);
 	if (mkdtemp(dir) == NULL || (base = event_base_new()) == NULL)
 		return 1;
+	clock_freeze();
 	clock_start(base);
 	sink = (struct sink){
 		.maildir = maildir_open(dir, "h"), .hostname = "sink.example",
