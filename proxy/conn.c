@@ -316,19 +316,23 @@ conn_resume(struct conn *c)
 		read_again(c);
 }
 
+/* What is only peeked at stays readable: tell of what is new, once. */
+static void
+watch_input(struct conn *c, short edge)
+{
+	struct event_base *base = event_get_base(&c->readable);
+
+	event_del(&c->readable);
+	event_assign(&c->readable, base, c->fd,
+	    (short)(EV_READ | EV_PERSIST | edge), on_readable, c);
+	event_add(&c->readable, NULL);
+}
+
 void
 conn_peek_first(struct conn *c)
 {
 	c->peeking = true;
-}
-
-/* Do not be called again before n octets are there. */
-static void
-wait_for_octets(struct conn *c, size_t n)
-{
-	int mark = (int)n;
-
-	setsockopt(c->fd, SOL_SOCKET, SO_RCVLOWAT, &mark, sizeof(mark));
+	watch_input(c, EV_ET);
 }
 
 static bool
@@ -345,10 +349,11 @@ conn_peek(struct conn *c, char *buf, size_t room)
 	ssize_t n = recv(c->fd, buf, room, MSG_PEEK);
 	bool over = n == 0 || (n == -1 && errno != EAGAIN && errno != EINTR);
 
-	/* Called for nothing new: behind it there may be the end, which makes
-	   the socket readable for ever. */
-	if (n > 0 && (size_t)n == c->peeked)
-		over = has_hung_up(c);
+	if (n > 0 && has_hung_up(c)) {
+		over = (size_t)n == c->peeked;
+		if (!over)	/* the edge has been seen: come here again */
+			read_again(c);
+	}
 	if (over) {		/* for normal reading to find */
 		conn_skip(c, 0);
 		read_again(c);
@@ -357,7 +362,6 @@ conn_peek(struct conn *c, char *buf, size_t room)
 	if (n <= 0)
 		return 0;
 	c->peeked = (size_t)n;
-	wait_for_octets(c, c->peeked + 1);
 	return c->peeked;
 }
 
@@ -374,7 +378,7 @@ conn_skip(struct conn *c, size_t n)
 		n -= (size_t)got;
 	}
 	c->peeking = false;
-	wait_for_octets(c, 1);
+	watch_input(c, 0);
 }
 
 /* Writing */
