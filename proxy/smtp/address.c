@@ -118,6 +118,14 @@ is_let_dig(char c)
 	return is_digit(c) || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z');
 }
 
+/* The underscore is let through, as Postfix and Exim do: hosts have such
+   names, whatever RFC 952 says. */
+static bool
+is_label_char(char c)
+{
+	return is_let_dig(c) || c == '-' || c == '_';
+}
+
 static bool
 is_atext(char c)
 {
@@ -297,7 +305,7 @@ label_trouble(const char *p, size_t len)
 	if (p[len - 1] == '-')
 		return "domain label ends with a hyphen";
 	for (i = 0; i < len; i++)
-		if (!is_let_dig(p[i]) && p[i] != '-')
+		if (!is_label_char(p[i]))
 			return "domain has a character that no host name has";
 	return NULL;
 }
@@ -362,7 +370,8 @@ put_idn_label(struct reader *r, const char *p, size_t len)
 {
 	char a_label[LABEL_MAX + 1], u_label[U_LABEL_ROOM];
 
-	if (!to_a_label(p, len, a_label) || !to_u_label(a_label, u_label))
+	if (memchr(p, '_', len) != NULL || !to_a_label(p, len, a_label) ||
+	    !to_u_label(a_label, u_label))
 		return refuse(r, "domain is no valid international name");
 	r->ascii += strlen(a_label);
 	if (len >= 4 && strncasecmp(p, "xn--", 4) == 0)
@@ -370,7 +379,7 @@ put_idn_label(struct reader *r, const char *p, size_t len)
 	return put(r, u_label, strlen(u_label));
 }
 
-/* sub-domain = Let-dig [Ldh-str] / U-label */
+/* sub-domain = Let-dig [Ldh-str] / U-label; with underscores */
 static int
 parse_sub_domain(struct reader *r)
 {
@@ -378,7 +387,7 @@ parse_sub_domain(struct reader *r)
 	size_t len, n;
 
 	for (;; r->p += n) {
-		if (r->p < r->end && (is_let_dig(*r->p) || *r->p == '-'))
+		if (r->p < r->end && is_label_char(*r->p))
 			n = 1;
 		else if ((n = next_utf8(r)) == 0)
 			break;
