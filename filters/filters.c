@@ -110,6 +110,7 @@ events_of(const struct filter *f)
 	    (unsigned)(f->mail != NULL) << EV_MAIL |
 	    (unsigned)(f->rcpt != NULL) << EV_RCPT |
 	    (unsigned)(f->data != NULL) << EV_DATA |
+	    (unsigned)(f->content != NULL) << EV_CONTENT |
 	    (unsigned)(f->header != NULL) << EV_HEADER |
 	    (unsigned)(f->eoh != NULL) << EV_EOH |
 	    (unsigned)(f->body != NULL) << EV_BODY |

@@ -281,6 +281,7 @@ conf_load_chains(struct loader *l)
 
 	for (i = 0; i < l->c->nlisteners; i++) {
 		on = &l->c->listeners[i];
+		on->filters.budget_ms = l->c->filter_budget;
 		if (l->o->policy != NULL && l->c->nfilters > 0)
 			chain_conf_add(&on->filters, l->c->filters[0]);
 		for (j = 0; l->o->policy == NULL && j < on->chain.n; j++)
