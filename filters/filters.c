@@ -20,6 +20,7 @@
 /* One row for each filter that is compiled in. */
 static const struct filter *const builtin[] = {
 	&filter_policy,
+	&filter_clamd,
 	NULL
 };
 
