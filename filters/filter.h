@@ -148,6 +148,8 @@ struct filter_host {
 	const char	*hostname;
 	const char	*recipient_delimiter;	/* "" */
 	const struct setting_list *backends;	/* names for chain_route() */
+	const char	*spool_directory;	/* for files without a name; as
+						   long as the instance */
 	FILE		*err;			/* for mistakes with a place of
 						   their own, one a line */
 };

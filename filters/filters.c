@@ -21,6 +21,7 @@
 static const struct filter *const builtin[] = {
 	&filter_policy,
 	&filter_clamd,
+	&filter_rspamd,
 	NULL
 };
 

@@ -14,6 +14,9 @@
 
 #include "filters/filter.h"
 
+struct evbuffer;
+struct spool;
+
 /* Goes into the settings of a scanner, under the name scan. */
 struct scan_settings {
 	uint64_t	 max_size;		/* octets */
@@ -47,6 +50,23 @@ enum verdict scan_oversize(struct chain_slot *slot,
     const struct scan_settings *s, const char *type);
 /* The whole message was looked at. */
 void scan_done(struct chain_slot *slot, const char *type);
+
+/*
+ * A message that is kept until all of it is there, in memory and then in a
+ * file. All zeros at first, and after scan_drop().
+ */
+struct scan_held {
+	struct spool	*spool;		/* ours; NULL: nothing yet */
+	bool		 oversize;	/* nothing is kept */
+};
+
+/* The answer to a content event: continue, skip or fail. dir is borrowed. */
+enum verdict scan_hold(struct chain_slot *slot, struct scan_held *h,
+    const struct scan_settings *s, const char *dir, const char *p, size_t len);
+uint64_t scan_held_size(const struct scan_held *h);
+/* Put it into to, as spool_refer(). 0, or -1 with errno. */
+int scan_refer(const struct scan_held *h, struct evbuffer *to);
+void scan_drop(struct scan_held *h);
 
 /* Printable ASCII of at most outlen - 1 octets, the rest as "?". Returns out. */
 char *scan_harmless(char *out, size_t outlen, const char *p, size_t len);

@@ -162,6 +162,7 @@ setup(struct loader *l, struct filter_conf *f, struct place at)
 		.name = f->name, .hostname = l->c->hostname,
 		.recipient_delimiter = l->c->recipient_delimiter,
 		.backends = &backends,
+		.spool_directory = l->c->spool_directory,
 	};
 	size_t i, len;
 	int r;
