@@ -18,7 +18,7 @@ BUILD_DEPS = gcc libc6-dev pkg-config libevent-dev libssl-dev \
              libunistring-dev libdb-dev liblmdb-dev libcdb-dev
 CHECK_DEPS = perl libio-socket-ssl-perl openssl mandoc procps python3 swaks \
              postfix postfix-pcre postfix-lmdb postfix-cdb sasl2-bin \
-             libsasl2-modules
+             libsasl2-modules clamav-daemon rspamd
 
 PKGS      = libevent openssl libconfuse jansson libidn2 libunbound ldns \
             libsystemd libpcre2-8 lmdb libcdb
@@ -134,6 +134,12 @@ SRCS = \
 	filters/policy_env.c \
 	filters/policy_ask.c \
 	filters/policy.c \
+	filters/peers.c \
+	filters/talk.c \
+	filters/scan.c \
+	filters/clamd.c \
+	filters/rspamd.c \
+	filters/rspamd_reply.c \
 	filters/filters.c \
 	filters/lookup.c \
 	proxy/tls.c \

@@ -57,8 +57,9 @@ filter_event_name(enum filter_event ev)
 	static const char *const names[EV_NEVENTS] = {
 		[EV_CONNECT] = "connect", [EV_HELO] = "helo",
 		[EV_AUTH] = "auth", [EV_MAIL] = "mail", [EV_RCPT] = "rcpt",
-		[EV_DATA] = "data", [EV_HEADER] = "header", [EV_EOH] = "eoh",
-		[EV_BODY] = "body", [EV_EOM] = "eom",
+		[EV_DATA] = "data", [EV_CONTENT] = "content",
+		[EV_HEADER] = "header", [EV_EOH] = "eoh", [EV_BODY] = "body",
+		[EV_EOM] = "eom",
 	};
 
 	return names[ev];
@@ -271,7 +272,7 @@ chain_fail(struct chain *c, struct place *p, const char *why)
 	p->record.failed = true;
 	if (c->txn != NULL) {
 		p->failed = true;
-		txn_drop_edits(c->txn, f->name);
+		txn_drop_wishes(c->txn, f->name);
 	}
 	if (f->observe || f->on_failure == V_ACCEPT)
 		return STEP_NEXT;
@@ -302,8 +303,8 @@ nonsense(const struct chain *c, const struct place *p, enum verdict v)
 		return c->event >= EV_MAIL ? NULL :
 		    "discard where there is no message";
 	case V_SKIP:
-		return c->event == EV_BODY ? NULL :
-		    "skip where there is no body";
+		return c->event == EV_BODY || c->event == EV_CONTENT ? NULL :
+		    "skip where there is no content";
 	case V_WAIT:
 		return "wait as the answer after a wait";
 	case V_FAIL:
@@ -342,7 +343,7 @@ merge(struct chain *c, struct place *p, enum verdict v)
 		reply = p->reply != NULL ? p->reply : default_reply(c, v);
 	tell_watcher(c, p, v, reply);
 	if (v == V_SKIP)
-		p->skip_body = true;
+		p->skip |= EV_BIT(c->event);
 	if (v == V_CONTINUE || v == V_SKIP)
 		return STEP_NEXT;
 	chain_log_verdict(c, p, v, reply);
@@ -363,11 +364,36 @@ merge(struct chain *c, struct place *p, enum verdict v)
 
 /* Asking */
 
+/* From the first content to the verdict the client has to wait for all that
+   we wait for, and it has a deadline of its own. */
+static bool
+is_budgeted(const struct chain *c)
+{
+	return c->content != CONTENT_NONE && c->conf->budget_ms > 0;
+}
+
+static uint64_t
+budget_left(const struct chain *c)
+{
+	return c->waited_ms < c->conf->budget_ms ?
+	    c->conf->budget_ms - c->waited_ms : 0;
+}
+
 static void
 wait_for(struct chain *c, int what, uint64_t ms)
 {
+	if (is_budgeted(c) && budget_left(c) < ms)
+		ms = budget_left(c);
+	c->waits_since = clock_ms();
 	c->waiting = what;
 	timer_set(&c->timer, ms);
+}
+
+static void
+note_wait(struct chain *c)
+{
+	if (is_budgeted(c))
+		c->waited_ms += clock_ms() - c->waits_since;
 }
 
 /* What p said is complete. */
@@ -413,6 +439,8 @@ call(struct chain *c, struct place *p)
 		return f->rcpt(slot, c->txn, c->rcpt);
 	case EV_DATA:
 		return f->data(slot, c->txn);
+	case EV_CONTENT:
+		return f->content(slot, c->txn, c->piece.p, c->piece.len);
 	case EV_HEADER:
 		return f->header(slot, c->txn, &c->header);
 	case EV_EOH:
@@ -465,7 +493,7 @@ visit(struct chain *c, struct place *p)
 		enter_txn(p);
 	if (p->failed)
 		return chain_fail(c, p, "it failed before");
-	if (c->event == EV_BODY && p->skip_body)
+	if (p->skip & EV_BIT(c->event))
 		return STEP_NEXT;
 	if (p->conf->self.events & EV_BIT(c->event))
 		return ask(c, p);
@@ -507,7 +535,8 @@ give_up(struct chain *c, struct place *p)
 	p->in_txn = false;
 	if (p->conf->type->abort != NULL)
 		p->conf->type->abort(&p->slot, c->txn);
-	return chain_fail(c, p, "no answer in time");
+	return chain_fail(c, p, is_budgeted(c) && budget_left(c) == 0 ?
+	    "no answer within the filter-budget" : "no answer in time");
 }
 
 static void
@@ -520,6 +549,7 @@ on_timer(void *arg)
 	OBJ_CAST(c, arg, CHAIN_MAGIC);
 	p = c->asked;
 	c->asked = NULL;
+	note_wait(c);
 	switch (c->waiting) {
 	case WAIT_NO:
 		return;
@@ -626,6 +656,7 @@ chain_content(struct chain *c, const char *p, size_t len)
 		return true;
 	c->content = CONTENT_FEED;
 	c->in = SLICE(p, len);
+	c->whole_due = true;
 	c->next = c->conf->n;		/* no question yet: find one */
 	return drive(c, STEP_NEXT);
 }
@@ -654,7 +685,8 @@ leave_txn(struct chain *c, struct place *p)
 	p->state = PLACE_IDLE;
 	if (p->in_txn && p->conf->type->abort != NULL)
 		p->conf->type->abort(&p->slot, c->txn);
-	p->in_txn = p->failed = p->skip_body = false;
+	p->in_txn = p->failed = false;
+	p->skip = 0;
 	free(p->slot.txn);
 	p->slot.txn = NULL;
 	chain_clear_record(p);
@@ -679,6 +711,7 @@ chain_end(struct chain *c)
 	chain_set_text(&c->route_rcpt, NULL);
 	c->decided = c->message_accepted = false;
 	c->decided_by = NULL;
+	c->waited_ms = 0;
 	c->rcpt = NULL;
 	c->txn = NULL;
 }

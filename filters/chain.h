@@ -35,6 +35,9 @@ struct chain_conf {
 	struct filter_conf	**filters;	/* theirs; the array is ours */
 	size_t			 n;
 	unsigned		 events, edits, wants;	/* of all */
+	uint64_t		 budget_ms;	/* for the waits of all filters
+						   for one message's content;
+						   0: any */
 };
 
 /* Add one, and its bits. */

@@ -1,5 +1,5 @@
 /*
- * chain_content - content as events: header, eoh, body, eom.
+ * chain_content - content as events: content, header, eoh, body, eom.
  *
  * The engine feeds octets, and each call of chain_next_event() finds the next
  * event in them, until they are used up. The parser keeps what it needs for a
@@ -133,9 +133,23 @@ is_over(const struct chain *c)
 	return c->decided || c->message_accepted || c->session_accepted;
 }
 
+/* What was fed, before it is taken apart. */
+static bool
+whole_piece(struct chain *c)
+{
+	if (!c->whole_due || c->in.len == 0)
+		return false;
+	c->whole_due = false;
+	c->event = EV_CONTENT;
+	c->piece = c->in;
+	return is_wanted(c, EV_CONTENT);
+}
+
 static bool
 find_event(struct chain *c)
 {
+	if (whole_piece(c))
+		return true;
 	if (c->part == AT_HEADER && next_field(c))
 		return true;
 	if (c->part == AT_EOH) {

@@ -18,7 +18,8 @@
 
 #define EV_BIT(ev)	(1u << (ev))
 
-#define EV_BITS_CONTENT	(EV_BIT(EV_HEADER) | EV_BIT(EV_EOH) | EV_BIT(EV_BODY))
+#define EV_BITS_CONTENT	(EV_BIT(EV_CONTENT) | EV_BIT(EV_HEADER) |	\
+			 EV_BIT(EV_EOH) | EV_BIT(EV_BODY))
 
 /* What a filter last had to say in this transaction, and its time. */
 struct place_record {
@@ -51,7 +52,7 @@ struct place {
 
 	bool			 in_txn;	/* told of MAIL; abort is due */
 	bool			 failed;	/* until the transaction ends */
-	bool			 skip_body;
+	unsigned		 skip;		/* EV_BITs it wants no more of */
 	struct place_record	 record;
 	STAILQ_ENTRY(place)	 retired;
 };
@@ -76,7 +77,7 @@ struct chain {
 	enum filter_event	 event;
 	const struct txn_rcpt	*rcpt;
 	struct header		 header;
-	struct slice		 piece;		/* of the body */
+	struct slice		 piece;		/* of the content or body */
 	size_t			 next;		/* place to ask next */
 	struct place		*asked;		/* whose answer is awaited */
 	enum {
@@ -87,6 +88,8 @@ struct chain {
 	}			 waiting;
 	enum step		 after_delay;
 	struct timer		 timer;
+	uint64_t		 waits_since;	/* clock_ms() */
+	uint64_t		 waited_ms;	/* for content, in this txn */
 
 	/* The answer */
 	struct chain_result	 result;
@@ -112,6 +115,7 @@ struct chain {
 	}			 part;		/* what comes next */
 	struct header_parser	 parser;
 	bool			 parsing;	/* parser is in use */
+	bool			 whole_due;	/* in, as it is, comes first */
 	struct slice		 in, rest;	/* not looked at yet */
 	char			*backlog;	/* where in is while we wait */
 };

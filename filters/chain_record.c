@@ -6,6 +6,7 @@
  *	decision from=<a@example.org> accepted=1 refused=2 verdict=reject
  *	at=eom by=policy.rules:17 reply="554 5.7.1 …"
  *	filter.policy=reject@eom,317us,policy.rules:17
+ *	rspamd.score=12.5 rspamd.symbols=GTUBE,MISSING_DATE
  *
  * What is decided before there is a transaction has a line of its own,
  * "verdict", and so has what an observed filter would have done, "observe".
@@ -19,6 +20,7 @@
 #include "filters/chain_impl.h"
 
 #define LINE_ROOM	3000	/* of the 4000 a log line may have */
+#define FINDINGS_ROOM	800	/* of these */
 
 void
 chain_record(struct chain *c, struct place *p, enum verdict v)
@@ -77,6 +79,41 @@ add_filter(struct buf *b, const struct place *p)
 		buf_addf(b, ",%s", quoted(rule, r->rule));
 }
 
+/* All findings of one name, the i-th the first of them. */
+static void
+add_finding(struct buf *b, const struct txn *t, size_t i)
+{
+	const struct txn_finding *f = &t->findings[i];
+	struct buf list;
+	char out[4 * FINDINGS_ROOM];
+	size_t j;
+
+	for (j = 0; j < i; j++)
+		if (strcmp(t->findings[j].name, f->name) == 0)
+			return;		/* was said */
+	buf_init(&list, FINDINGS_ROOM);
+	buf_adds(&list, f->text);
+	for (j = i + 1; j < t->nfindings && !list.failed; j++)
+		if (strcmp(t->findings[j].name, f->name) == 0)
+			buf_addf(&list, ",%s", t->findings[j].text);
+	buf_addf(b, " %s=%s", f->name, log_quote(out, sizeof(out), list.p,
+	    list.len, FINDINGS_ROOM / 2));
+	buf_fini(&list);
+}
+
+static void
+add_findings(struct buf *b, const struct txn *t)
+{
+	struct buf findings;
+	size_t i;
+
+	buf_init(&findings, FINDINGS_ROOM);
+	for (i = 0; i < t->nfindings; i++)
+		add_finding(&findings, t, i);
+	buf_add(b, findings.p, findings.len);
+	buf_fini(&findings);
+}
+
 /* The message as a whole: a recipient that was refused is none of it. */
 static const char *
 overall(const struct chain *c)
@@ -109,6 +146,7 @@ chain_log_record(const struct chain *c)
 		buf_addf(&b, " queue-id=%s", quoted(by, t->queue_id));
 	for (i = 0; i < c->conf->n; i++)
 		add_filter(&b, c->places[i]);
+	add_findings(&b, t);
 	log_info(c->facts->id, "%s", b.p);
 	buf_fini(&b);
 }

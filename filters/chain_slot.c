@@ -134,6 +134,47 @@ chain_place(struct chain_slot *slot, const char *place)
 	chain_set_text(&p->rule, text);
 }
 
+/* Findings */
+
+#define FINDING_MAX	200
+
+static void
+publish(struct chain_slot *slot, const char *name, const char *text,
+    double number)
+{
+	struct place *p = in_turn(slot, "a finding without a question");
+	char copy[FINDING_MAX + 1];
+	struct txn_finding f = {
+		.name = (char *)name, .text = copy, .number = number,
+	};
+
+	if (p == NULL)
+		return;
+	if (p->chain->txn == NULL) {
+		p->broken = "a finding where there is no message";
+		return;
+	}
+	snprintf(copy, sizeof(copy), "%s", text);
+	clean(copy);
+	f.by = p->conf->name;
+	txn_add_finding(p->chain->txn, &f);
+}
+
+void
+chain_publish(struct chain_slot *slot, const char *name, const char *text)
+{
+	publish(slot, name, text, 0);
+}
+
+void
+chain_publish_number(struct chain_slot *slot, const char *name, double number)
+{
+	char text[40];
+
+	snprintf(text, sizeof(text), "%.10g", number);
+	publish(slot, name, text, number);
+}
+
 /* What else follows */
 
 void

@@ -2,8 +2,8 @@
  * filter - the contract between the chain and one filter.
  *
  * A filter has an opinion about a session or a message. It speaks milter: it
- * is asked at events (connect, helo, auth, mail, rcpt, data, header, eoh, body,
- * eom), answers with a verdict, and may set the reply and ask for edits. It may
+ * is asked at events (connect, helo, auth, mail, rcpt, data, content, header,
+ * eoh, body, eom), answers with a verdict, and may set the reply and ask for edits. It may
  * be compiled in (filters.c) or come from a shared object (load-module) that
  * includes this file and exports
  *
@@ -18,8 +18,8 @@
  *  -	It never calls another filter and never touches a connection of the
  *	client or the backend. It never blocks.
  *  -	At each event it may read what facts and txn know so far. Pointers it is
- *	given are good until it has answered (the octets of a body: until it
- *	returns); what is in slot->session and slot->txn is its own.
+ *	given are good until it has answered (the octets of content and body:
+ *	until it returns); what is in slot->session and slot->txn is its own.
  *  -	After V_WAIT it calls chain_resume() exactly once, unless abort() or
  *	close() came first. Nobody else calls chain_resume().
  *  -	It asks only for edits that it has declared.
@@ -30,8 +30,9 @@
  *	question, no later event of this session comes, except abort and close.
  *  -	abort() is called for each transaction that began (after mail) and ends
  *	without this filter's eom, for whatever reason.
- *  -	abort() is also called when the filter's time-out has passed; txn is
- *	NULL if that happens outside of a transaction.
+ *  -	abort() is also called when the filter's time-out has passed, or the
+ *	filter-budget of the message; txn is NULL if that happens outside of a
+ *	transaction.
  *  -	close() is called once for each session, last.
  *  -	A filter that breaks a promise, does not answer within its time-out or
  *	answers what makes no sense is logged and has failed: on-failure says
@@ -53,7 +54,7 @@
 
 /* Grows by one with each change here, in facts.h or in txn.h that a module
    must be compiled again for. */
-#define FILTER_ABI	1
+#define FILTER_ABI	2
 
 struct event_base;
 
@@ -64,6 +65,8 @@ enum filter_event {
 	EV_MAIL,		/* a transaction begins */
 	EV_RCPT,		/* for each recipient */
 	EV_DATA,		/* DATA, or the first BDAT */
+	EV_CONTENT,		/* a piece of the message as the client sent it,
+				   header and all: before what is found in it */
 	EV_HEADER,		/* each field of the header */
 	EV_EOH,			/* the header is complete */
 	EV_BODY,		/* a piece of the body, of any size */
@@ -87,8 +90,8 @@ const char *filter_event_name(enum filter_event ev);
  *			refused
  *	V_DISCARD	(failure)	(failure) the client is told 250 for the
  *			message, and it is thrown away
- *	V_SKIP		(failure)	(failure) body: like continue, and no
- *			more of the body, please; otherwise a failure
+ *	V_SKIP		(failure)	(failure) content, body: like continue,
+ *			and no more of it, please; otherwise a failure
  *	V_WAIT		chain_resume() will follow
  *	V_FAIL		it could not be found out: on-failure says what follows,
  *			and the log the text of chain_reply(), if there was one
@@ -145,6 +148,8 @@ struct filter_host {
 	const char	*hostname;
 	const char	*recipient_delimiter;	/* "" */
 	const struct setting_list *backends;	/* names for chain_route() */
+	const char	*spool_directory;	/* for files without a name; as
+						   long as the instance */
 	FILE		*err;			/* for mistakes with a place of
 						   their own, one a line */
 };
@@ -212,6 +217,7 @@ struct filter {
 	filter_txn_fn		*mail;
 	filter_rcpt_fn		*rcpt;
 	filter_txn_fn		*data;
+	filter_body_fn		*content;
 	filter_header_fn	*header;
 	filter_txn_fn		*eoh;
 	filter_body_fn		*body;
@@ -246,6 +252,20 @@ void chain_place(struct chain_slot *slot, const char *place);
  * order in which they were asked for, or none is.
  */
 void chain_edit(struct chain_slot *slot, const struct txn_edit *edit);
+
+/*
+ * Tell what was found out about the message, at any event of a transaction.
+ * name is the type of the filter, a dot and a word: "clamd.virus". Filters
+ * behind can read it (txn.findings), rules by that name if it is one of
+ * rules/field.def, and it is in the decision record. A name that comes again is
+ * a list. The text is cut after 200 octets and its controls are replaced; after
+ * TXN_FINDINGS_MAX findings more are forgotten.
+ */
+void chain_publish(struct chain_slot *slot, const char *name,
+    const char *text);
+/* The same for a number; yes is 1 and no is 0. */
+void chain_publish_number(struct chain_slot *slot, const char *name,
+    double number);
 
 /* Hold the answer to this event back for so long (a tarpit), at most five
    minutes. Other sessions go on. */

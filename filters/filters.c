@@ -20,6 +20,8 @@
 /* One row for each filter that is compiled in. */
 static const struct filter *const builtin[] = {
 	&filter_policy,
+	&filter_clamd,
+	&filter_rspamd,
 	NULL
 };
 
@@ -110,6 +112,7 @@ events_of(const struct filter *f)
 	    (unsigned)(f->mail != NULL) << EV_MAIL |
 	    (unsigned)(f->rcpt != NULL) << EV_RCPT |
 	    (unsigned)(f->data != NULL) << EV_DATA |
+	    (unsigned)(f->content != NULL) << EV_CONTENT |
 	    (unsigned)(f->header != NULL) << EV_HEADER |
 	    (unsigned)(f->eoh != NULL) << EV_EOH |
 	    (unsigned)(f->body != NULL) << EV_BODY |

@@ -9,6 +9,9 @@
 
 #include "filters/chain.h"
 
+/* The scanners: each in its file, and nothing else of it is visible. */
+extern const struct filter filter_clamd, filter_rspamd;
+
 /* The type of this name, or NULL. */
 const struct filter *filters_find(const char *name);
 /* The i-th, compiled-in ones first; NULL behind the last. */

@@ -138,6 +138,47 @@ first_header(const struct txn *t, const char *name)
 	return text(NULL);
 }
 
+/* All that the filters in front have found under this name. */
+static void
+findings(struct rules_state *s, const struct txn *t, const char *name,
+    struct rules_value *v)
+{
+	struct slice *list = rules_alloc(s, (t->nfindings + 1) *
+	    sizeof(*list));
+	size_t i, n = 0;
+
+	for (i = 0; i < t->nfindings; i++)
+		if (strcmp(t->findings[i].name, name) == 0)
+			list[n++] = text(t->findings[i].text);
+	v->list.v = list;
+	v->list.n = n;
+}
+
+/* Such a field has the name of its finding; of several the first counts. */
+static void
+finding(struct rules_state *s, const struct txn *t, enum rules_field field,
+    struct rules_value *v)
+{
+	const char *name = rules_field_name(field);
+	size_t i;
+
+	if (v->type == RULES_STRINGS) {
+		findings(s, t, name, v);
+		return;
+	}
+	for (i = 0; i < t->nfindings; i++)
+		if (strcmp(t->findings[i].name, name) == 0)
+			break;
+	if (i == t->nfindings)
+		return;
+	if (v->type == RULES_NUMBER)
+		v->number = t->findings[i].number;
+	else if (v->type == RULES_BOOLEAN)
+		v->yes = t->findings[i].number != 0;
+	else if (v->type == RULES_STRING)
+		v->text = text(t->findings[i].text);
+}
+
 /* Fields */
 
 static bool
@@ -293,6 +334,8 @@ content_field(const struct policy_session *ps, struct rules_state *s,
 		headers(s, ps->txn, name, v);
 	else if (field == FIELD_HEADER_NAMES)
 		headers(s, ps->txn, NULL, v);
+	else
+		finding(s, ps->txn, field, v);
 }
 
 static void

@@ -48,6 +48,18 @@ free_edits(struct txn *t)
 	free((struct txn_edit *)t->edits);
 }
 
+static void
+free_findings(struct txn *t)
+{
+	size_t i;
+
+	for (i = 0; i < t->nfindings; i++) {
+		free(t->findings[i].name);
+		free(t->findings[i].text);
+	}
+	free((struct txn_finding *)t->findings);
+}
+
 void
 txn_free(struct txn **tp)
 {
@@ -62,6 +74,7 @@ txn_free(struct txn **tp)
 	free(t->rcpts);
 	free_headers(t);
 	free_edits(t);
+	free_findings(t);
 	free(t->from);
 	free(t->params);
 	free(t->mail_refusal);
@@ -170,8 +183,43 @@ txn_add_edit(struct txn *t, const struct txn_edit *e)
 	return true;
 }
 
-void
-txn_drop_edits(struct txn *t, const char *by)
+bool
+txn_add_finding(struct txn *t, const struct txn_finding *f)
+{
+	size_t len = strlen(f->name) + strlen(f->text);
+	struct txn_finding *v;
+
+	if (t->nfindings == TXN_FINDINGS_MAX ||
+	    len > TXN_FINDING_OCTETS - t->finding_octets)
+		return false;
+	t->finding_octets += len;
+	v = room_for_one(t->findings, t->nfindings, sizeof(*v));
+	v[t->nfindings] = *f;
+	v[t->nfindings].name = xstrdup(f->name);
+	v[t->nfindings].text = xstrdup(f->text);
+	t->nfindings++;
+	t->findings = v;
+	return true;
+}
+
+static void
+drop_findings(struct txn *t, const char *by)
+{
+	struct txn_finding *v = (struct txn_finding *)t->findings;
+	size_t i, n = 0;
+
+	for (i = 0; i < t->nfindings; i++) {
+		if (strcmp(v[i].by, by) == 0) {
+			free(v[i].name);
+			free(v[i].text);
+		} else
+			v[n++] = v[i];
+	}
+	t->nfindings = n;
+}
+
+static void
+drop_edits(struct txn *t, const char *by)
 {
 	struct txn_edit *v = (struct txn_edit *)t->edits;
 	size_t i, n = 0;
@@ -185,6 +233,13 @@ txn_drop_edits(struct txn *t, const char *by)
 	}
 	/* The array may be larger now than is_full() knows, never smaller. */
 	t->nedits = n;
+}
+
+void
+txn_drop_wishes(struct txn *t, const char *by)
+{
+	drop_edits(t, by);
+	drop_findings(t, by);
 }
 
 const char *

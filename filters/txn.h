@@ -72,6 +72,14 @@ struct txn_edit {
 	const char		*by;	/* the filter; set by the chain */
 };
 
+/* What a filter has found out about the message: chain_publish(). */
+struct txn_finding {
+	char		*name;		/* "rspamd.score"; ours */
+	char		*text;		/* printable; ours */
+	double		 number;	/* 0 for a text */
+	const char	*by;		/* the filter */
+};
+
 /* A field of the message header, kept. */
 struct txn_header {
 	char		*name;		/* ours */
@@ -99,6 +107,10 @@ struct txn {
 	size_t		 nheaders;
 	uint64_t	 octets;
 
+	/* What the filters have found out, in order; ours */
+	const struct txn_finding *findings;
+	size_t		 nfindings;
+
 	/* What the filters want done, in order; ours */
 	const struct txn_edit *edits;
 	size_t		 nedits;
@@ -112,7 +124,7 @@ struct txn {
 	bool		 discarded;	/* to be taken and thrown away */
 	char		*reply;		/* the last word to the client; ours */
 	char		*queue_id;	/* the backend's, or NULL; ours */
-	size_t		 edit_octets, header_octets;
+	size_t		 edit_octets, header_octets, finding_octets;
 };
 
 struct txn *txn_new(const struct address *from, const struct params *p);
@@ -136,8 +148,12 @@ bool txn_add_header(struct txn *t, const char *name, size_t namelen,
 #define TXN_EDITS_MAX		1000
 #define TXN_EDIT_OCTETS		((size_t)64 << 20)
 bool txn_add_edit(struct txn *t, const struct txn_edit *e);
-/* Forget all that this filter asked for. */
-void txn_drop_edits(struct txn *t, const char *by);
+/* Keep a finding, copied; by is borrowed for the life of t. False: too many. */
+#define TXN_FINDINGS_MAX	500
+#define TXN_FINDING_OCTETS	((size_t)32 << 10)
+bool txn_add_finding(struct txn *t, const struct txn_finding *f);
+/* Forget all that this filter asked for and found. */
+void txn_drop_wishes(struct txn *t, const char *by);
 /* "add header"; static. */
 const char *txn_edit_name(enum txn_edit_kind kind);
 

@@ -44,7 +44,7 @@ struct options {
 
 /* What came of it; printed at the end, as text or as JSON. */
 struct result {
-	json_t		*stages, *edits, *trace;	/* ours */
+	json_t		*stages, *findings, *edits, *trace;	/* ours */
 	bool		 discarded;
 	int		 status;	/* of the last step that was refused */
 	size_t		 accepted;	/* recipients */
@@ -294,6 +294,13 @@ any_text(const char *p)
 }
 
 static void
+add_finding(struct result *r, const struct txn_finding *f)
+{
+	json_array_append_new(r->findings, json_pack("{s:s, s:s, s:o}",
+	    "finding", f->name, "by", f->by, "value", any_text(f->text)));
+}
+
+static void
 on_txn_end(void *arg, const struct txn *t)
 {
 	struct result *r = arg;
@@ -302,6 +309,8 @@ on_txn_end(void *arg, const struct txn *t)
 	size_t i;
 
 	r->discarded |= t->discarded;
+	for (i = 0; i < t->nfindings; i++)
+		add_finding(r, &t->findings[i]);
 	for (i = 0; i < t->nedits; i++) {
 		e = &t->edits[i];
 		edit = json_pack("{s:s, s:s}", "edit", txn_edit_name(e->kind),
@@ -400,6 +409,13 @@ print_edit(const json_t *e)
 }
 
 static void
+print_finding(const json_t *f)
+{
+	printf("  %s = %s (%s)\n", text_of(f, "finding"),
+	    text_of(f, "value"), text_of(f, "by"));
+}
+
+static void
 print_rule(const json_t *t)
 {
 	const json_t *tests = json_object_get(t, "tests"), *test;
@@ -472,9 +488,9 @@ print(const struct result *r, bool json)
 	size_t i;
 
 	if (json) {
-		all = json_pack("{s:s, s:O, s:O, s:O}", "verdict", word(r),
-		    "stages", r->stages, "edits", r->edits, "trace",
-		    r->trace);
+		all = json_pack("{s:s, s:O, s:O, s:O, s:O}", "verdict",
+		    word(r), "stages", r->stages, "findings", r->findings,
+		    "edits", r->edits, "trace", r->trace);
 		json_dumpf(all, stdout, JSON_INDENT(2));
 		putchar('\n');
 		json_decref(all);
@@ -484,6 +500,7 @@ print(const struct result *r, bool json)
 		print_stage(json_array_get(r->stages, i));
 	if (strcmp(word(r), "discarded") == 0)
 		printf("\nthe message is discarded: nobody gets it\n");
+	print_list("findings", r->findings, print_finding);
 	print_list("edits", r->edits, print_edit);
 	print_list("trace", r->trace, print_trace);
 }
@@ -517,8 +534,8 @@ static int
 rehearse(struct conf *c, const struct options *o, const struct buf *message)
 {
 	struct result r = {
-		.stages = json_array(), .edits = json_array(),
-		.trace = json_array(),
+		.stages = json_array(), .findings = json_array(),
+		.edits = json_array(), .trace = json_array(),
 	};
 	const struct chain_watcher watcher = {
 		.answer = on_answer, .delay = on_delay, .end = on_txn_end,
@@ -553,6 +570,7 @@ rehearse(struct conf *c, const struct options *o, const struct buf *message)
 		r.status = USAGE;
 	}
 	json_decref(r.stages);
+	json_decref(r.findings);
 	json_decref(r.edits);
 	json_decref(r.trace);
 	return r.status;

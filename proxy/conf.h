@@ -133,6 +133,7 @@ struct conf {
 	struct setting_list	 load_module;	/* paths of shared objects */
 	struct filter_conf	**filters;	/* all that are configured */
 	size_t			 nfilters;
+	uint64_t		 filter_budget;	/* ms */
 	bool			 reply_id;	/* refusals end in the session's
 						   id */
 	bool			 any_edits;	/* as in conf_options */

@@ -162,6 +162,7 @@ setup(struct loader *l, struct filter_conf *f, struct place at)
 		.name = f->name, .hostname = l->c->hostname,
 		.recipient_delimiter = l->c->recipient_delimiter,
 		.backends = &backends,
+		.spool_directory = l->c->spool_directory,
 	};
 	size_t i, len;
 	int r;
@@ -281,6 +282,7 @@ conf_load_chains(struct loader *l)
 
 	for (i = 0; i < l->c->nlisteners; i++) {
 		on = &l->c->listeners[i];
+		on->filters.budget_ms = l->c->filter_budget;
 		if (l->o->policy != NULL && l->c->nfilters > 0)
 			chain_conf_add(&on->filters, l->c->filters[0]);
 		for (j = 0; l->o->policy == NULL && j < on->chain.n; j++)

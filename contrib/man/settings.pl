@@ -1,5 +1,6 @@
 #!/usr/bin/perl
-# The settings in vratar.conf(5), made from proxy/conf.def:
+# The settings in vratar.conf(5), made from proxy/conf.def and, for the types of
+# filters, from the rows in filters/*.c:
 #
 #	contrib/man/settings.pl		print the page as it should be
 #	contrib/man/settings.pl -i	write it
@@ -31,6 +32,13 @@ sub words
 		$words{$name} = [$in =~ /"([^"]*)"/g];
 	}
 	$words{IDENTITY_WORDS} = $words{word_identity};
+	for my $file (glob "$top/filters/*.c") {
+		my $text = slurp($file);
+		while ($text =~ /^(?:static )?const char \*const (\w+)\[\] = \{(.*?)\};/msg) {
+			my ($name, $in) = ($1, $2);
+			$words{$name} = [$in =~ /"([^"]*)"/g];
+		}
+	}
 	return %words;
 }
 
@@ -103,6 +111,67 @@ sub item
 	return $text;
 }
 
+# A macro with rows that several filters have, PEERS_SETTINGS and the like, as
+# the function of its arguments.
+sub shared_rows
+{
+	my %shared;
+
+	for my $file (glob "$top/filters/*.h") {
+		(my $text = slurp($file)) =~ s/\s*\\\n/ /g;
+		while ($text =~ /^#define (\w+_SETTINGS)\(([^)]*)\)(.*)$/mg) {
+			$shared{$1} = [$3, split /,\s*/, $2];
+		}
+	}
+	return %shared;
+}
+
+# The rows of one type of filter, as rows() has them.
+sub filter_rows
+{
+	my ($file) = @_;
+	my ($text) = slurp($file) =~
+	    /^static const struct setting \w+\[\] = \{(.*?)^\};/ms or return;
+	my %shared = shared_rows();
+	my $args = qr/(\((?:[^()"]|"(?:[^"\\]|\\.)*"|(?-1))*\))/;
+	my @rows;
+
+	$text =~ s{(\w+_SETTINGS)$args}{
+		my ($body, @names) = @{$shared{$1}};
+		my @values = arguments(substr $2, 1, -1);
+		for my $i (0 .. $#names) {
+			$body =~ s/\b\Q$names[$i]\E(?!\w)/$values[$i]/g;
+		}
+		$body;
+	}gex;
+	while ($text =~ /\bSETTING$args/g) {
+		my (undef, $member, $name, $type, @more) =
+		    arguments(substr $1, 1, -1);
+		my %o = map { /^\.(\w+)\s*=\s*(.*)/s } @more;
+		my $allowed = $o{words} ? "WORDS($o{words})" : $o{min} ?
+		    "RANGE($o{min}, $o{max})" : 'ANY';
+		push @rows, [$member, $name, $type, $o{def} // 'NULL', $allowed,
+		    $o{help}];
+	}
+	return @rows;
+}
+
+# A section for each type that is compiled in.
+sub filter_sections
+{
+	my ($words) = @_;
+	my $text = '';
+
+	for my $type (slurp("$top/filters/filters.c") =~ /^\t&filter_(\w+),/mg) {
+		my @rows = filter_rows("$top/filters/$type.c");
+		$text .= ".Ss filter \\(dqNAME\\(dq of type $type\n" .
+		    ".Bl -tag -width Ds\n" .
+		    join('', map { item($words, @$_) } @rows) . ".El\n"
+		    if @rows;
+	}
+	return $text;
+}
+
 sub settings
 {
 	my %words = words();
@@ -117,7 +186,7 @@ sub settings
 		$text .= ".Bl -tag -width Ds\n" unless $open++;
 		$text .= item(\%words, @$row);
 	}
-	return "$text.El\n";
+	return "$text.El\n" . filter_sections(\%words);
 }
 
 my $old = slurp($page);

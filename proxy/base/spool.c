@@ -255,3 +255,30 @@ spool_take(struct spool *s, struct evbuffer *to, size_t max)
 		s->taken += (uint64_t)n;
 	return n;
 }
+
+int
+spool_refer(struct spool *s, struct evbuffer *to)
+{
+	struct evbuffer_file_segment *segment;
+	int fd, rc;
+
+	OBJ_CHECK(s, SPOOL_MAGIC);
+	assert(s->taken == 0);
+	if (s->size == 0)
+		return 0;
+	if (s->fd == -1) {
+		must(evbuffer_add_buffer_reference(to, s->memory) == 0);
+		return 0;
+	}
+	if ((fd = fcntl(s->fd, F_DUPFD_CLOEXEC, 0)) == -1)
+		return -1;
+	segment = evbuffer_file_segment_new(fd, 0, (ev_off_t)s->size,
+	    EVBUF_FS_CLOSE_ON_FREE);
+	if (segment == NULL) {
+		close(fd);
+		return -1;
+	}
+	rc = evbuffer_add_file_segment(to, segment, 0, -1);
+	evbuffer_file_segment_free(segment);	/* to has it as well */
+	return rc;
+}

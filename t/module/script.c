@@ -14,6 +14,7 @@
  *	never				it never comes
  *	twice				it comes twice
  *	note				the subject goes to the log
+ *	found=NAME:TEXT			as chain_publish()
  *	continue accept reject tempfail discard skip nonsense
  */
 
@@ -122,7 +123,17 @@ play_word(struct chain_slot *slot, const char *word, const char *subject,
 		edit(slot, EDIT_CHANGE_FROM, NULL, value);
 	else if ((value = value_of(word, "add-header")) != NULL)
 		edit(slot, EDIT_ADD_HEADER, value, "x");
-	else if (strcmp(word, "never") == 0)
+	else if ((value = value_of(word, "found")) != NULL) {
+		char name[100];
+
+		snprintf(name, sizeof(name), "%.*s",
+		    (int)strcspn(value, ":"), value);
+		value += strcspn(value, ":") + 1;
+		if (strspn(value, "0123456789.") == strlen(value))
+			chain_publish_number(slot, name, atof(value));
+		else
+			chain_publish(slot, name, value);
+	} else if (strcmp(word, "never") == 0)
 		*later = -1;
 	else if (strcmp(word, "twice") == 0) {
 		chain_resume(slot, V_CONTINUE);
@@ -239,6 +250,16 @@ on_header(struct chain_slot *slot, struct txn *t, const struct header *h)
 }
 
 static enum verdict
+on_content(struct chain_slot *slot, struct txn *t, const char *p, size_t len)
+{
+	char text[500];
+
+	(void)t;
+	snprintf(text, sizeof(text), "%.*s", (int)(len < 400 ? len : 400), p);
+	return event(slot, "content", text);
+}
+
+static enum verdict
 on_eoh(struct chain_slot *slot, struct txn *t)
 {
 	return event(slot, "eoh", t->from);
@@ -292,6 +313,7 @@ const struct filter vratar_filter = {
 	.mail		= on_mail,
 	.rcpt		= on_rcpt,
 	.data		= on_data,
+	.content	= on_content,
 	.header		= on_header,
 	.eoh		= on_eoh,
 	.body		= on_body,

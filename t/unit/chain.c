@@ -88,6 +88,14 @@ on_data(struct chain_slot *s, struct txn *t)
 }
 
 static enum verdict
+on_content(struct chain_slot *s, struct txn *t, const char *p, size_t len)
+{
+	(void)t;
+	buf_addf(&heard, "<%.*s>", (int)len, p);
+	return hear(s, EV_CONTENT);
+}
+
+static enum verdict
 on_header(struct chain_slot *s, struct txn *t, const struct header *h)
 {
 	(void)t;
@@ -141,6 +149,7 @@ static const struct filter type = {
 	.mail		= on_mail,
 	.rcpt		= on_rcpt,
 	.data		= on_data,
+	.content	= on_content,
 	.header		= on_header,
 	.eoh		= on_eoh,
 	.body		= on_body,
@@ -175,7 +184,8 @@ start(size_t n)
 			.name = names[i], .type = &type, .timeout = 1000,
 			.on_failure = V_TEMPFAIL,
 			.self = { .priv = &fakes[i],
-			    .events = (1u << EV_NEVENTS) - 1,
+			    .events = ((1u << EV_NEVENTS) - 1) &
+				~(1u << EV_CONTENT),
 			    .edits = EDIT_BIT(EDIT_ADD_HEADER) },
 		};
 		chain_conf_add(&conf, &confs[i]);
@@ -410,6 +420,157 @@ check_skip_and_discard(void)
 	buf_reset(&heard);
 	rcpt();
 	is_heard("", "nobody is asked about a discarded message");
+	stop();
+}
+
+/* The content as it came goes before what is found in it, octet for octet,
+   however it is cut. */
+static void
+check_whole(void)
+{
+	start(1);
+	confs[0].self.events = 1u << EV_CONTENT | 1u << EV_BODY |
+	    1u << EV_HEADER;
+	conf.events = confs[0].self.events;
+	mail();
+	feed("A: b\r\nC:");
+	feed(" d\r\n\r\nbo");
+	feed("dy");
+	chain_eom(chain);
+	is_heard("<A: b\r\nC:>a.content A:a.header < d\r\n\r\nbo>a.content "
+	    "C:a.header bo:a.body <dy>a.content dy:a.body ",
+	    "content, and what is in it");
+	end_txn();
+	fakes[0].say[EV_CONTENT] = V_SKIP;
+	mail();
+	buf_reset(&heard);
+	feed(content);
+	feed("more");
+	is_heard("<A: b\r\nC: d\r\n\r\nbody>a.content A:a.header C:a.header "
+	    "body:a.body more:a.body ", "skip: no more content, but body");
+	stop();
+}
+
+static void
+check_whole_waits(void)
+{
+	char copy[100];
+
+	start(2);
+	confs[0].self.events = 1u << EV_CONTENT;
+	confs[1].self.events = 1u << EV_CONTENT | 1u << EV_BODY;
+	conf.events |= 1u << EV_CONTENT;
+	fakes[0].say[EV_CONTENT] = V_WAIT;
+	mail();
+	memcpy(copy, content, sizeof(content));
+	ok(!chain_content(chain, copy, strlen(copy)), "it waits");
+	memset(copy, 'x', sizeof(copy));
+	chain_resume(fakes[0].slot, V_CONTINUE);
+	turn();
+	is_int(ndone, 1, "and goes on");
+	is_heard("<A: b\r\nC: d\r\n\r\nbody>a.content "
+	    "<A: b\r\nC: d\r\n\r\nbody>b.content body:b.body ",
+	    "with the octets there were");
+	stop();
+}
+
+/* Findings */
+
+static void
+publish(struct chain_slot *slot, enum filter_event ev)
+{
+	char text[300];
+
+	if (ev != EV_BODY)
+		return;
+	memset(text, 'x', sizeof(text));
+	text[0] = '\n';
+	text[sizeof(text) - 1] = '\0';
+	chain_publish(slot, "a.text", text);
+	chain_publish_number(slot, "a.number", 12.5);
+}
+
+static void
+publish_too_much(struct chain_slot *slot, enum filter_event ev)
+{
+	int i;
+
+	if (ev == EV_MAIL)
+		for (i = 0; i < 2 * TXN_FINDINGS_MAX; i++)
+			chain_publish(slot, "a.x", "y");
+	if (ev == EV_CONNECT)
+		chain_publish(slot, "a.x", "y");
+}
+
+static void
+check_findings(void)
+{
+	start(2);
+	fakes[0].act = publish;
+	mail();
+	feed(content);
+	is_int(txn->nfindings, 2, "two findings");
+	is_int(strlen(txn->findings[0].text), 200, "cut");
+	ok(txn->findings[0].text[0] == '?', "without controls");
+	is_str(txn->findings[1].text, "12.5", "a number as text");
+	ok(txn->findings[1].number == 12.5, "… and as a number");
+	is_str(txn->findings[1].by, "a", "… and whose it is");
+	fakes[0].say[EV_EOM] = V_FAIL;
+	chain_eom(chain);
+	is_int(txn->nfindings, 0, "what has failed has found nothing");
+	stop();
+	start(1);
+	fakes[0].act = publish_too_much;
+	mail();
+	is_int(txn->nfindings, TXN_FINDINGS_MAX, "there is a limit");
+	end_txn();
+	chain_connect(chain);
+	is_verdict(V_TEMPFAIL, "451 4.7.1 a filter failed; try again later",
+	    "a", "outside of a message it is a failure");
+	stop();
+}
+
+/* The budget of all waits for one message */
+
+static void
+check_budget(void)
+{
+	start(2);
+	conf.budget_ms = 1500;
+	fakes[0].say[EV_BODY] = V_WAIT;
+	fakes[0].say[EV_EOM] = fakes[1].say[EV_EOM] = V_WAIT;
+	fakes[1].say[EV_MAIL] = V_WAIT;
+	ok(!mail(), "mail waits");
+	clock_advance(900);
+	chain_resume(fakes[1].slot, V_CONTINUE);
+	turn();
+	ok(!feed(content), "a body waits");
+	clock_advance(600);
+	chain_resume(fakes[0].slot, V_CONTINUE);
+	turn();
+	ok(!chain_eom(chain), "so does eom");
+	clock_advance(600);
+	chain_resume(fakes[0].slot, V_CONTINUE);
+	turn();
+	is_int(ndone, 2, "and the second filter, too");
+	buf_reset(&heard);
+	clock_advance(299);
+	is_heard("", "some time is left");
+	clock_advance(1);
+	is_int(ndone, 3, "now it is used up");
+	is_heard("b.abort ", "it is told");
+	is_verdict(V_TEMPFAIL, "451 4.7.1 a filter failed; try again later",
+	    "b", "the verdict");
+	end_txn();
+	fakes[1].say[EV_MAIL] = fakes[0].say[EV_BODY] = V_CONTINUE;
+	fakes[0].say[EV_EOM] = V_CONTINUE;
+	mail();
+	feed(content);
+	chain_eom(chain);
+	clock_advance(999);
+	is_int(ndone, 3, "the next message has a budget of its own");
+	clock_advance(1);
+	is_int(ndone, 4, "within which each filter has its time-out");
 	stop();
 }
 
@@ -907,6 +1068,10 @@ main(void)
 	check_rcpt();
 	check_content();
 	check_skip_and_discard();
+	check_whole();
+	check_whole_waits();
+	check_findings();
+	check_budget();
 	check_no_blank_line();
 	check_wait();
 	check_resume_inside();

@@ -329,6 +329,39 @@ test_no_directory(void)
 	spool_free(&s);
 }
 
+/* The same content as often as it is wanted, from memory and from a file. */
+static void
+test_refer(const char *dir)
+{
+	static const size_t sizes[] = { 0, 1, 5000, 10000, 10001, 200000 };
+	struct evbuffer *in = evbuffer_new(), *out = evbuffer_new();
+	struct spool *s;
+	unsigned char *p;
+	size_t i, j, k;
+
+	for (i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+		s = spool_new(dir, 10000);
+		for (j = 0; j < sizes[i]; j++) {
+			evbuffer_add_printf(in, "%c", (int)('a' + j % 23));
+			if (j % 5000 == 0)
+				spool_add(s, in);
+		}
+		spool_add(s, in);
+		for (k = 0; k < 2; k++) {
+			is_int(spool_refer(s, out), 0, "refer");
+			is_int(evbuffer_get_length(out), sizes[i], "all");
+			p = evbuffer_pullup(out, -1);
+			for (j = 0; j < sizes[i] && p[j] == 'a' + j % 23; j++)
+				;
+			is_int(j, sizes[i], "the same octets");
+			evbuffer_drain(out, sizes[i]);
+		}
+		spool_free(&s);
+	}
+	evbuffer_free(in);
+	evbuffer_free(out);
+}
+
 int
 main(void)
 {
@@ -351,6 +384,7 @@ main(void)
 	ok(fails_cleanly(dir, EIO), "a broken disk at the n-th call");
 	test_file_limit(dir);
 	test_no_directory();
+	test_refer(dir);
 	is_int(rmdir(dir), 0, "the directory is empty");
 	return tap_done();
 }
