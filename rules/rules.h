@@ -123,8 +123,8 @@ bool rules_has_stage(const struct rules *r, enum rules_stage stage);
 /* Some rule may ask for an edit of header fields or of body lines. */
 bool rules_edits_header(const struct rules *r);
 bool rules_edits_body(const struct rules *r);
-/* Some rule itself adds, inserts, changes or deletes header fields; not only a
-   table of somebody's that might. */
+/* A rule, or an entry of a table that is known now, adds, changes or deletes
+   header fields; not only a server that might say so. */
 bool rules_writes_header(const struct rules *r);
 /* Some rule may add, delete or replace recipients. */
 bool rules_edits_envelope(const struct rules *r);
@@ -256,7 +256,6 @@ enum rules_edit_kind {
 	RULES_DELETE_RCPT,
 	RULES_REDIRECT,		/* value is the only recipient from now on */
 	RULES_QUARANTINE,	/* value is the reason */
-	RULES_FILTER,		/* value is "transport:destination" */
 	/* About the header field or body line that is being looked at: */
 	RULES_REPLACE_LINE,	/* value is the whole new field or line */
 	RULES_DELETE_LINE,

@@ -81,6 +81,7 @@ memory_update(const struct rules *r, struct memory *to,
 
 	to->score = from->score;
 	to->passed = from->passed;
+	to->prepended = from->prepended;
 	for (i = 0; i < r->variables.n; i++)
 		update_variable(&to->vars[i], &from->vars[i]);
 	update_deferral(&to->if_reject, &from->if_reject);

@@ -21,6 +21,7 @@ struct memory {
 	struct rules_value *vars;	/* ours, and their texts */
 	struct deferral	 if_reject, if_permit;
 	bool		 passed;	/* checks said PASS */
+	unsigned	 prepended;	/* fields, by access(5) */
 };
 
 struct rules_state {
@@ -62,7 +63,6 @@ struct run {
 	struct memory		 next;		/* all of it in the arena */
 
 	size_t			 edits_room, observed_room, notes_room;
-	int			 prepended;	/* fields, by access(5) */
 	const char		*followed;	/* for the trace */
 	struct rules_test	*tests;		/* NULL: no trace */
 	size_t			 ntests;

@@ -25,6 +25,7 @@ struct source {
 	bool		 patient;	/* may wait for a writer's lock */
 	bool		*busy;		/* set when that lock was the trouble */
 	unsigned	 depth;		/* of tables around this one */
+	struct table_use use;		/* check NULL: any value is good */
 };
 
 /* One look-up. */

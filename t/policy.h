@@ -172,7 +172,7 @@ static const char *const edit_words[] = {
 	[RULES_DELETE_HEADER] = "delete-header", [RULES_ADD_RCPT] =
 	    "add-rcpt", [RULES_DELETE_RCPT] = "delete-rcpt",
 	[RULES_REDIRECT] = "redirect", [RULES_QUARANTINE] = "quarantine",
-	[RULES_FILTER] = "filter", [RULES_REPLACE_LINE] = "replace-line",
+	[RULES_REPLACE_LINE] = "replace-line",
 	[RULES_DELETE_LINE] = "delete-line", [RULES_PREPEND_LINE] =
 	    "prepend-line",
 };
