@@ -231,6 +231,12 @@ struct rules_env {
 	void	(*ask)(void *arg, struct rules_question *q);
 	void	 *arg;
 	uint64_t  session;	/* its id in log lines; 0: none */
+	/*
+	 * The DNS could not say now what the client is called: where
+	 * client.name or client.reverse is empty, that means nothing. Rules
+	 * that need it end with RULES_FAILED, and texts say "unknown".
+	 */
+	bool	  name_failed;
 
 	rules_trace_fn	*trace;		/* NULL: off, which costs nothing */
 	void		*trace_arg;

@@ -415,6 +415,22 @@ table_wants_whole(const struct table *t)
 	return (t->type->flags & TABLE_PATTERNS) != 0;
 }
 
+bool
+table_has_names(const struct table *t)
+{
+	struct table *member;
+	size_t i;
+
+	for (i = 0; (member = table_member(t, i)) != NULL; i++) {
+		/* The first of a pipemap is given our keys, and no other. */
+		if (table_has_names(member))
+			return true;
+		if (t->type == &table_pipemap)
+			return false;
+	}
+	return i == 0 && (t->type->flags & TABLE_IPS) == 0;
+}
+
 uint64_t
 table_limit_hits(const struct table *t)
 {

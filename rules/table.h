@@ -77,6 +77,8 @@ size_t table_size(const struct table *t);
 bool table_is_remote(const struct table *t);
 /* Patterns see a whole name or address and never a part of it (keys.h). */
 bool table_wants_whole(const struct table *t);
+/* Something else than an IP address may be in it: not in cidr. */
+bool table_has_names(const struct table *t);
 /* How often a pattern gave up at its limit since the table was opened. */
 uint64_t table_limit_hits(const struct table *t);
 

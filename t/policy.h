@@ -148,8 +148,11 @@ facts_answer_all(struct facts *facts)
 static struct rules_env
 facts_env(struct facts *facts)
 {
+	size_t len;
+
 	return (struct rules_env){ .field = facts_field, .ask = facts_ask,
-	    .arg = facts };
+	    .arg = facts,
+	    .name_failed = fact(facts->text, "name_failed", &len) != NULL };
 }
 
 /* Load a text as "p". said: what was told of it, ours to free. */
