@@ -115,8 +115,8 @@ SRCS = \
 	rules/dispatch.c \
 	rules/plan.c \
 	rules/rules.c \
-	rules/access.c \
-	rules/checks.c \
+	rules/entry.c \
+	rules/values.c \
 	rules/question.c \
 	rules/eval.c \
 	rules/eval_text.c \

@@ -96,7 +96,8 @@ const char *filter_event_name(enum filter_event ev);
  *	V_FAIL		it could not be found out: on-failure says what follows,
  *			and the log the text of chain_reply(), if there was one
  *
- * A reply of 421 closes the session after it. What is refused from data on is
+ * A reply of 421 or 521 closes the session after it. What is refused from data
+ * on is
  * refused with the reply to the end of data (to DATA, at data), because SMTP
  * has no other moment for it.
  */

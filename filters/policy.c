@@ -107,8 +107,9 @@ edits_of(const struct rules *r)
 {
 	unsigned edits = EDIT_BIT(EDIT_QUARANTINE);
 
-	/* A table that says PREPEND has asked for what was not declared, and
-	   the message is not accepted: most tables never say it. */
+	/* Local tables that say PREPEND are known. A server that says it has
+	   asked for what was not declared, and the message is not accepted:
+	   most never do. */
 	if (rules_writes_header(r))
 		edits |= EDITS_CONTENT & ~EDIT_BIT(EDIT_REPLACE_BODY);
 	if (rules_edits_envelope(r))
@@ -340,10 +341,6 @@ apply_edit(const struct policy_session *ps, const struct rules_edit *e)
 		break;
 	case RULES_QUARANTINE:
 		edit(ps, EDIT_QUARANTINE, 0, NULL, e->value);
-		break;
-	case RULES_FILTER:
-		log_warn(ps->slot->id, "note text=\"FILTER means nothing "
-		    "here\" rule=%s", e->place);
 		break;
 	case RULES_REPLACE_LINE:
 	case RULES_DELETE_LINE:

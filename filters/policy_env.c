@@ -357,6 +357,7 @@ policy_env(const struct policy_session *ps, struct rules_env *env)
 	*env = (struct rules_env){
 		.field = give_field, .ask = policy_ask, .arg = (void *)ps,
 		.session = ps->slot->id,
+		.name_failed = ps->slot->facts->name_failed,
 		.trace = ps->policy->trace,
 		.trace_arg = ps->policy->trace_arg,
 	};

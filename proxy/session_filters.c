@@ -118,7 +118,8 @@ is_discarded(const struct session *s)
 
 /* Refusing */
 
-/* RFC 5321 3.8: nothing follows a 421, so those before it leave first. */
+/* RFC 5321 3.8: nothing follows a 421, so those before it leave first; and a
+   521 (RFC 7504) is the end as well, as in access(5). */
 void
 session_say_last_words(struct session *s)
 {
@@ -143,7 +144,7 @@ session_refuse(struct session *s, const char *reply)
 {
 	char *text = session_tag(s, reply);
 
-	if (strncmp(reply, "421", 3) != 0) {
+	if (strncmp(reply, "421", 3) != 0 && strncmp(reply, "521", 3) != 0) {
 		session_reply_text(s, text);
 		free(text);
 		return;

@@ -143,7 +143,7 @@ struct session {
 	struct facts		 facts;		/* for them */
 	struct txn_rcpt		*asked_rcpt;	/* they are asked about; ours */
 	struct address		*asked_to;	/* the same; ours */
-	char			*last_words;	/* a 421; ours */
+	char			*last_words;	/* a 421 or 521; ours */
 	size_t			 replays;	/* replies to an envelope that
 						   was said again, to come */
 	bool			 replay_refused; /* one was negative */
@@ -276,7 +276,7 @@ bool session_feed(struct session *s, const char *p, size_t len);
 void session_ask_eom(struct session *s);	/* session_approve_content() */
 /* Our refusal, with the id of the session if that is wanted; ours to free. */
 char *session_tag(const struct session *s, const char *reply);
-/* The same as the reply to this command; a 421 becomes the last words. */
+/* The same as the reply to this command; a 421 or 521 becomes the last words. */
 void session_refuse(struct session *s, const char *reply);
 /* s->last_words, and close; or wait until it is time for that. */
 void session_say_last_words(struct session *s);

@@ -10,8 +10,7 @@
 
 #include <string.h>
 
-#include "rules/access.h"
-#include "rules/checks.h"
+#include "rules/entry.h"
 #include "rules/run_impl.h"
 
 static void
@@ -38,7 +37,7 @@ insert_header(struct run *run, struct slice s)
 	/* The first of several stands above the second (access(5)). */
 	if (!only_said(run, "insert header %s: %s", name, value))
 		add_edit(run, RULES_INSERT_HEADER, name, value,
-		    run->prepended++);
+		    (int)run->next.prepended++);
 }
 
 static void
@@ -61,26 +60,34 @@ note(struct run *run, const char *what, struct slice s, bool warn)
 }
 
 static void
-defer(struct run *run, struct deferral *d, const struct access_action *a,
+defer(struct run *run, struct deferral *d, const struct table_entry *e,
     const char *what)
 {
-	const char *text = a->text.len > 0 ?
-	    clean_text(run, a->text, TEXT_REPLY) : "Service unavailable";
+	const char *text = e->text.len > 0 ?
+	    clean_text(run, e->text, TEXT_REPLY) : "Service unavailable";
 
 	if (only_said(run, "%s %s", what, text) || d->text != NULL)
 		return;
 	d->text = arena_strdup(&run->s->arena, text);
-	snprintf(d->enhanced, sizeof(d->enhanced), "%s", a->enhanced[0] != '\0'
-	    ? a->enhanced : "4.7.1");
+	snprintf(d->enhanced, sizeof(d->enhanced), "%s", e->enhanced[0] != '\0'
+	    ? e->enhanced : "4.7.1");
 	d->place = run->rule->place;
 }
 
 static void
-refuse(struct run *run, enum rules_verdict verdict, int code,
-    const char *enhanced, struct slice text)
+refuse(struct run *run, const struct table_entry *e, const char *text)
 {
-	set_reply(run, verdict, code, enhanced, text.len > 0 ?
-	    clean_text(run, text, TEXT_REPLY) : "Access denied");
+	set_reply(run, e->kind == ENTRY_REJECT ? RULES_REJECT : RULES_TEMPFAIL,
+	    e->code, e->enhanced, e->text.len > 0 ?
+	    clean_text(run, e->text, TEXT_REPLY) : text);
+}
+
+static void
+end_stage(struct run *run)
+{
+	if (!only_said(run, "OK: no more rules at %s",
+	    rules_stage_name(run->stage)))
+		run->stop = RUN_END;
 }
 
 static void
@@ -89,79 +96,6 @@ discard(struct run *run, struct slice text)
 	set_reply(run, RULES_DISCARD, 0, NULL, text.len > 0 ?
 	    clean_text(run, text, TEXT_LOG) : NULL);
 }
-
-/* Postfix: access_map_reject_code, access_map_defer_code. */
-static void
-follow_access(struct run *run, const struct access_action *a)
-{
-	switch (a->kind) {
-	case ACCESS_DUNNO:
-		only_said(run, "DUNNO");
-		break;
-	case ACCESS_OK:
-		if (!only_said(run, "OK: no more rules at %s",
-		    rules_stage_name(run->stage)))
-			run->stop = RUN_END;
-		break;
-	case ACCESS_REJECT:
-		refuse(run, RULES_REJECT, a->code ? a->code : 554,
-		    a->enhanced, a->text);
-		break;
-	case ACCESS_DEFER:
-		refuse(run, RULES_TEMPFAIL, a->code ? a->code : 450,
-		    a->enhanced, a->text);
-		break;
-	case ACCESS_DEFER_IF_REJECT:
-		defer(run, &run->next.if_reject, a, "defer if reject");
-		break;
-	case ACCESS_DEFER_IF_PERMIT:
-		defer(run, &run->next.if_permit, a, "defer if permit");
-		break;
-	case ACCESS_DISCARD:
-		discard(run, a->text);
-		break;
-	case ACCESS_HOLD:
-		edit(run, RULES_QUARANTINE, "quarantine", a->text, TEXT_LOG);
-		break;
-	case ACCESS_PREPEND:
-		insert_header(run, a->text);
-		break;
-	case ACCESS_REDIRECT:
-		edit(run, RULES_REDIRECT, "redirect recipient", a->text,
-		    TEXT_ADDRESS);
-		break;
-	case ACCESS_BCC:
-		edit(run, RULES_ADD_RCPT, "add recipient", a->text,
-		    TEXT_ADDRESS);
-		break;
-	case ACCESS_FILTER:
-		edit(run, RULES_FILTER, "filter", a->text, TEXT_LOG);
-		break;
-	case ACCESS_INFO:
-		note(run, "info", a->text, false);
-		break;
-	case ACCESS_WARN:
-		note(run, "warn", a->text, true);
-		break;
-	}
-}
-
-void
-act_access(struct run *run, const struct rule *rule)
-{
-	struct access_action a;
-	const char *value, *why;
-
-	run->followed = "no entry";
-	if (lookup_access(run, rule, &value) != LOOKUP_YES)
-		return;
-	if (access_parse(&a, value, &why) == -1)
-		bad_entry(run, rule, value, why);
-	else
-		follow_access(run, &a);
-}
-
-/* header_checks(5), body_checks(5) */
 
 static void
 strip(struct run *run, struct slice text)
@@ -175,6 +109,13 @@ strip(struct run *run, struct slice text)
 }
 
 static void
+ignore(struct run *run)
+{
+	if (!only_said(run, "delete line"))
+		add_edit(run, RULES_DELETE_LINE, NULL, NULL, 0);
+}
+
+static void
 pass(struct run *run, struct slice text)
 {
 	if (only_said(run, "no more checks of this message"))
@@ -185,60 +126,100 @@ pass(struct run *run, struct slice text)
 }
 
 static void
-follow_checks(struct run *run, const struct checks_action *a)
+follow(struct run *run, enum entry_of of, const struct table_entry *e)
 {
-	switch (a->kind) {
-	case CHECKS_DUNNO:
+	switch (e->kind) {
+	case ENTRY_DUNNO:
 		only_said(run, "DUNNO");
 		break;
-	case CHECKS_REJECT:
-		set_reply(run, a->code < 500 ? RULES_TEMPFAIL : RULES_REJECT,
-		    a->code, a->enhanced, a->text.len > 0 ?
-		    clean_text(run, a->text, TEXT_REPLY) :
+	case ENTRY_OK:
+		end_stage(run);
+		break;
+	case ENTRY_REJECT:
+	case ENTRY_DEFER:
+		refuse(run, e, of == OF_ACCESS ? "Access denied" :
 		    "message content rejected");
 		break;
-	case CHECKS_DISCARD:
-		discard(run, a->text);
+	case ENTRY_DEFER_IF_REJECT:
+		defer(run, &run->next.if_reject, e, "defer if reject");
 		break;
-	case CHECKS_FILTER:
-		edit(run, RULES_FILTER, "filter", a->text, TEXT_LOG);
+	case ENTRY_DEFER_IF_PERMIT:
+		defer(run, &run->next.if_permit, e, "defer if permit");
 		break;
-	case CHECKS_HOLD:
-		edit(run, RULES_QUARANTINE, "quarantine", a->text, TEXT_LOG);
+	case ENTRY_DISCARD:
+		discard(run, e->text);
 		break;
-	case CHECKS_IGNORE:
-		if (!only_said(run, "delete line"))
-			add_edit(run, RULES_DELETE_LINE, NULL, NULL, 0);
+	case ENTRY_HOLD:
+		edit(run, RULES_QUARANTINE, "quarantine", e->text, TEXT_LOG);
 		break;
-	case CHECKS_STRIP:
-		strip(run, a->text);
+	case ENTRY_PREPEND:
+		if (of == OF_ACCESS)
+			insert_header(run, e->text);
+		else
+			edit(run, RULES_PREPEND_LINE, "prepend line", e->text,
+			    TEXT_HEADER);
 		break;
-	case CHECKS_INFO:
-		note(run, "info", a->text, false);
-		break;
-	case CHECKS_WARN:
-		note(run, "warn", a->text, true);
-		break;
-	case CHECKS_PASS:
-		pass(run, a->text);
-		break;
-	case CHECKS_PREPEND:
-		edit(run, RULES_PREPEND_LINE, "prepend line", a->text,
-		    TEXT_HEADER);
-		break;
-	case CHECKS_REDIRECT:
-		edit(run, RULES_REDIRECT, "redirect recipient", a->text,
+	case ENTRY_REDIRECT:
+		edit(run, RULES_REDIRECT, "redirect recipient", e->text,
 		    TEXT_ADDRESS);
 		break;
-	case CHECKS_BCC:
-		edit(run, RULES_ADD_RCPT, "add recipient", a->text,
+	case ENTRY_BCC:
+		edit(run, RULES_ADD_RCPT, "add recipient", e->text,
 		    TEXT_ADDRESS);
 		break;
-	case CHECKS_REPLACE:
-		edit(run, RULES_REPLACE_LINE, "replace line", a->text,
+	case ENTRY_INFO:
+		note(run, "info", e->text, false);
+		break;
+	case ENTRY_WARN:
+		note(run, "warn", e->text, true);
+		break;
+	case ENTRY_IGNORE:
+		ignore(run);
+		break;
+	case ENTRY_STRIP:
+		strip(run, e->text);
+		break;
+	case ENTRY_PASS:
+		pass(run, e->text);
+		break;
+	case ENTRY_REPLACE:
+		edit(run, RULES_REPLACE_LINE, "replace line", e->text,
 		    TEXT_HEADER);
 		break;
 	}
+}
+
+static enum entry_subject
+about(const struct run *run, const struct rule *rule)
+{
+	switch (access_subject(rule, run->stage)) {
+	case ON_SENDER:
+		return ABOUT_SENDER;
+	case ON_RECIPIENT:
+		return ABOUT_RECIPIENT;
+	default:
+		return ABOUT_CLIENT;
+	}
+}
+
+/* What a local table says was checked when it was read. */
+void
+act_access(struct run *run, const struct rule *rule)
+{
+	const char *value, *why;
+	struct table_entry e;
+
+	run->followed = "no entry";
+	if (lookup_access(run, rule, &value) != LOOKUP_YES)
+		return;
+	if (entry_parse(&e, OF_ACCESS, value, &why) == -1 ||
+	    (why = entry_misplaced(&e, run->stage)) != NULL) {
+		bad_entry(run, rule, value, why);
+		return;
+	}
+	if (e.enhanced[0] != '\0')
+		entry_fix_enhanced(e.enhanced, about(run, rule));
+	follow(run, OF_ACCESS, &e);
 }
 
 /* "Empty lines never match" (header_checks(5)). */
@@ -246,17 +227,18 @@ void
 act_checks(struct run *run, const struct rule *rule)
 {
 	bool header = rule->action != A_BODY_CHECKS;
+	enum entry_of of = header ? OF_HEADER : OF_BODY;
 	struct slice line = eval_field(run, header ? FIELD_HEADER_LINE :
 	    FIELD_BODY_LINE)->text;
-	struct checks_action a;
 	const char *value, *why;
+	struct table_entry e;
 
 	run->followed = "no entry";
 	if (line.len == 0 || run->next.passed ||
 	    lookup_line(run, rule->n, line, &value) != LOOKUP_YES)
 		return;
-	if (checks_parse(&a, value, header, &why) == -1)
+	if (entry_parse(&e, of, value, &why) == -1)
 		bad_entry(run, rule, value, why);
 	else
-		follow_checks(run, &a);
+		follow(run, of, &e);
 }

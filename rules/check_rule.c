@@ -220,6 +220,7 @@ check_table_arg(struct load *l, struct rule *rule)
 		nearest_try(&near, l->r->tables.v[i].name);
 	load_error(l, rule->name_span, "there is no table \"%s\"%s",
 	    rule->name, nearest_text(&near, hint));
+	rule->n = UINT32_MAX;
 }
 
 static void
@@ -284,27 +285,12 @@ check_rules(struct load *l, struct rule_list *list)
 		check_rule(l, rule);
 }
 
-/* An unused table is opened as well: the mistake in it is a mistake. */
-static void
-open_table(struct load *l, struct named_table *t)
-{
-	char *why;
-
-	t->table = table_open(t->spec, &why);
-	if (t->table != NULL)
-		return;
-	load_error(l, t->span, "%s", why);
-	free(why);
-}
-
 void
 check_all(struct load *l)
 {
 	struct rules *r = l->r;
 	size_t i;
 
-	for (i = 0; i < r->tables.n; i++)
-		open_table(l, &r->tables.v[i]);
 	for (i = 0; i < r->lists.n; i++)
 		list_finish(&r->lists.v[i]);
 	for (i = 0; i < RULES_NSTAGES; i++)

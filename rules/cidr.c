@@ -253,7 +253,7 @@ cidr_size(const void *priv)
 const struct table_type table_cidr = {
 	.name	= "cidr",
 	.suffix	= "",
-	.flags	= TABLE_FILE | TABLE_INLINE | TABLE_PATTERNS,
+	.flags	= TABLE_FILE | TABLE_INLINE | TABLE_PATTERNS | TABLE_IPS,
 	.open	= cidr_open,
 	.close	= cidr_close,
 	.find	= cidr_find,

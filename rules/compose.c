@@ -30,16 +30,22 @@ members_close(void *priv)
 	free(m);
 }
 
-/* All of them, so that all their mistakes are heard. -1: one has failed. */
+/* All of them, so that all their mistakes are heard. -1: one has failed. What
+   a pipe hands on to its next table is a key. */
 static int
-open_members(struct members *m, const struct source *s, struct slice list)
+open_members(struct members *m, const struct source *s, struct slice list,
+    bool pipe)
 {
-	struct slice item;
+	struct source inner = *s;
+	struct slice item, next;
 	struct table *t;
+	bool more;
 	int r = 0;
 
-	while (braces_next(&list, &item)) {
-		t = table_open_member(item.p, item.len, s);
+	for (more = braces_next(&list, &item); more; item = next) {
+		more = braces_next(&list, &next);
+		inner.use = pipe && more ? (struct table_use){ 0 } : s->use;
+		t = table_open_member(item.p, item.len, &inner);
 		if (t == NULL) {
 			r = -1;
 			continue;
@@ -51,7 +57,7 @@ open_members(struct members *m, const struct source *s, struct slice list)
 }
 
 static void *
-compose_open(const struct source *s, char **why)
+compose_open(const struct source *s, bool pipe, char **why)
 {
 	struct members *m;
 	struct slice list;
@@ -63,13 +69,25 @@ compose_open(const struct source *s, char **why)
 		return NULL;
 	}
 	m = xcalloc(1, sizeof(*m));
-	good = open_members(m, s, list);
+	good = open_members(m, s, list, pipe);
 	if (good == 0 && m->n > 0)
 		return m;
 	*why = good == 0 ? xasprintf("%s: no table within the braces",
 	    s->argument) : NULL;
 	members_close(m);
 	return NULL;
+}
+
+static void *
+union_open(const struct source *s, char **why)
+{
+	return compose_open(s, false, why);
+}
+
+static void *
+pipemap_open(const struct source *s, char **why)
+{
+	return compose_open(s, true, why);
 }
 
 static size_t
@@ -105,13 +123,15 @@ compose_member(const void *priv, size_t i)
 
 #define COMPOSED	.suffix	= "",					\
 			.flags	= TABLE_INLINE,				\
-			.open	= compose_open,				\
 			.close	= members_close,			\
 			.size	= compose_size,				\
 			.limit_hits = compose_limit_hits,		\
 			.member	= compose_member
 
 /* Postfix's name for it is unionmap. */
-const struct table_type table_union = { .name = "union", COMPOSED };
-const struct table_type table_unionmap = { .name = "unionmap", COMPOSED };
-const struct table_type table_pipemap = { .name = "pipemap", COMPOSED };
+const struct table_type table_union = { .name = "union",
+    .open = union_open, COMPOSED };
+const struct table_type table_unionmap = { .name = "unionmap",
+    .open = union_open, COMPOSED };
+const struct table_type table_pipemap = { .name = "pipemap",
+    .open = pipemap_open, COMPOSED };

@@ -172,8 +172,8 @@ empty_value(struct rules_value *v, enum rules_type type)
 		v->text = SLICE("", 0);
 }
 
-const struct rules_value *
-eval_slot(struct run *run, uint32_t n)
+static const struct rules_value *
+slot_value(struct run *run, uint32_t n)
 {
 	struct rules *r = run->r;
 	struct rules_value *v = &r->scratch.values[n];
@@ -191,6 +191,30 @@ eval_slot(struct run *run, uint32_t n)
 	/* A fact that is not of its type would be read as if it were. */
 	assert(v->type == rules_field_type(slot->field));
 	return v;
+}
+
+bool
+eval_is_unsure(struct run *run, uint32_t n)
+{
+	enum rules_field f = run->r->slots.v[n].field;
+
+	return run->env->name_failed &&
+	    (f == FIELD_CLIENT_NAME || f == FIELD_CLIENT_REVERSE) &&
+	    slot_value(run, n)->text.len == 0;
+}
+
+const struct rules_value *
+eval_slot(struct run *run, uint32_t n)
+{
+	static const struct rules_value unknown = { .type = RULES_STRING,
+	    .text = { "unknown", 7 } };
+
+	if (!eval_is_unsure(run, n))
+		return slot_value(run, n);
+	if (run->saying)
+		return &unknown;
+	run_fail(run, "DNS cannot say the name of the client now");
+	return slot_value(run, n);
 }
 
 const struct rules_value *

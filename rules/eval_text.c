@@ -245,12 +245,17 @@ const char *
 eval_text(struct run *run, uint32_t e, enum text_use use)
 {
 	struct rules_value v;
+	const char *text;
 	struct out o;
 
+	run->saying = true;
 	if (run->r->exprs.v[e].op != E_TEXT) {
 		eval(run, e, &v);
-		return clean_text(run, value_text(run, &v), use);
+		text = clean_text(run, value_text(run, &v), use);
+	} else {
+		o = joined(run, e, use);
+		text = finish(&o);
 	}
-	o = joined(run, e, use);
-	return finish(&o);
+	run->saying = false;
+	return text;
 }

@@ -79,15 +79,21 @@ free_pairs(struct pairs *p)
 
 /* The last is added first, because the index keeps the first. */
 static struct index *
-make_index(const struct pairs *p)
+make_index(const struct pairs *p, struct report *report)
 {
 	struct index *x = xcalloc(1, sizeof(*x));
+	const struct pair *pair;
 	size_t i;
 
 	index_init(x);
-	for (i = p->n; i-- > 0;)
-		index_add(x, p->v[i].key.p, p->v[i].key.len,
-		    p->v[i].value.p, p->v[i].value.len);
+	for (i = p->n; i-- > 0;) {
+		pair = &p->v[i];
+		if (index_add(x, pair->key.p, pair->key.len, pair->value.p,
+		    pair->value.len) == INDEX_ADDED)
+			report_value(report, "inline", 0, pair->key.p,
+			    pair->key.len, index_find(x, pair->key.p,
+			    pair->key.len));
+	}
 	index_done(x);
 	return x;
 }
@@ -108,7 +114,7 @@ inline_open(const struct source *s, char **why)
 	while (good == 0 && braces_next(&rest, &item))
 		good = add_pair(&pairs, item);
 	if (good == 0)
-		x = make_index(&pairs);
+		x = make_index(&pairs, s->report);
 	else
 		*why = xasprintf("inline:%s: \"%.*s\" is not KEY=VALUE "
 		    INLINE_SYNTAX, s->argument,
@@ -154,12 +160,15 @@ const struct table_type table_inline = {
 static void *
 static_open(const struct source *s, char **why)
 {
-	struct slice inside;
+	struct slice inside = SLICE_STR(s->argument);
+	char *value;
 
-	if (s->argument[0] != '{')
-		return xstrdup(s->argument);
-	if (braces_open(SLICE_STR(s->argument), &inside))
-		return xstrndup(inside.p, inside.len);
+	if (s->argument[0] != '{' ||
+	    braces_open(SLICE_STR(s->argument), &inside)) {
+		value = xstrndup(inside.p, inside.len);
+		report_value(s->report, "static", 0, NULL, 0, value);
+		return value;
+	}
 	*why = xasprintf("static:%s: the braces do not hold all of it "
 	    "(try static:{two words})", s->argument);
 	return NULL;

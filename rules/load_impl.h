@@ -194,7 +194,7 @@ void check_stage(struct load *l, uint32_t e, enum rules_stage stage,
     const char *call);
 /* Everything of a rule that is the same at each stage. */
 void check_rules(struct load *l, struct rule_list *list);
-/* Open the tables, check all rules and blocks. */
+/* Check all rules and blocks. */
 void check_all(struct load *l);
 /* -1: there is none. */
 int table_number(const struct rules *r, struct slice name);
@@ -202,8 +202,11 @@ int table_number(const struct rules *r, struct slice name);
 bool table_declare(struct rules *r, const char *name, const char *spec,
     struct span span);
 
-/* The plan: plan.c, dispatch.c */
+/* The plan: plan.c, dispatch.c. The tables are opened between the two: what
+   they must hold follows from where they are used, and what must be asked from
+   what they are. */
 void plan_all(struct load *l);
+void plan_finish(struct rules *r);
 void dispatch_make(struct rules *r, struct seq *q);
 
 #endif

@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "rules/braces.h"
+#include "rules/ask.h"
 #include "rules/lines.h"
 #include "rules/subst.h"
 
@@ -46,6 +47,20 @@ negations(char *p, bool *negated)
 	return p;
 }
 
+static void
+check_result(const struct patterns *p, const struct subst *result,
+    unsigned long line)
+{
+	struct buf b;
+
+	buf_init(&b, VALUE_MAX);
+	subst_template(result, &b);
+	/* A rule without a result has been reported. */
+	if (b.len > 0)
+		report_value(p->report, p->name, line, NULL, 0, b.p);
+	buf_fini(&b);
+}
+
 void
 patterns_add(struct patterns *p, void *what, bool negated,
     struct subst *result, unsigned long line)
@@ -58,8 +73,10 @@ patterns_add(struct patterns *p, void *what, bool negated,
 		p->open = xrealloc(p->open,
 		    (p->nopen + 1) * sizeof(p->open[0]));
 		p->open[p->nopen++] = p->n;
-	} else if (subst_groups(result) > p->groups) {
-		p->groups = subst_groups(result);
+	} else {
+		check_result(p, result, line);
+		if (subst_groups(result) > p->groups)
+			p->groups = subst_groups(result);
 	}
 	p->list[p->n++] = (struct pattern){ .what = what, .negated = negated,
 	    .result = result, .line = line };

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "rules/entry.h"
 #include "rules/load_impl.h"
 #include "rules/table.h"
 
@@ -116,9 +117,18 @@ plan_access(struct load *l, const struct rule *rule, enum rules_stage stage)
 		}
 		slot_for(l->r, subjects[on].field[i], NULL);
 	}
+	if (rule->n < l->r->tables.n)
+		l->r->tables.v[rule->n].access |= 1u << stage;
 }
 
 /* One rule at its stage */
+
+static void
+note_checks(struct rules *r, const struct rule *rule, enum entry_of of)
+{
+	if (rule->n < r->tables.n)
+		r->tables.v[rule->n].checks |= 1u << of;
+}
 
 static void
 note_edits(struct rules *r, const struct rule *rule)
@@ -133,10 +143,12 @@ note_edits(struct rules *r, const struct rule *rule)
 	case A_HEADER_CHECKS:
 	case A_MIME_HEADER_CHECKS:
 	case A_NESTED_HEADER_CHECKS:
+		note_checks(r, rule, OF_HEADER);
 		r->edits_header = r->edits_envelope = true;
 		slot_for(r, FIELD_HEADER_LINE, NULL);
 		break;
 	case A_BODY_CHECKS:
+		note_checks(r, rule, OF_BODY);
 		r->edits_body = r->edits_envelope = true;
 		slot_for(r, FIELD_BODY_LINE, NULL);
 		break;
@@ -311,11 +323,30 @@ plan_rules(struct load *l, const struct rule_list *list,
 			q->n++;
 	if (q->n == 0)
 		return NULL;
-	if (l->errors == 0) {
-		plan_needs(r, q);
-		dispatch_make(r, q);
-	}
 	return q;
+}
+
+static void
+finish(struct rules *r, struct seq *q)
+{
+	uint32_t i;
+
+	if (q == NULL || q->finished)
+		return;
+	q->finished = true;
+	plan_needs(r, q);
+	dispatch_make(r, q);
+	for (i = 0; i < q->n; i++)
+		finish(r, q->v[i].body);
+}
+
+void
+plan_finish(struct rules *r)
+{
+	size_t s;
+
+	for (s = 0; s < RULES_NSTAGES; s++)
+		finish(r, r->plan[s]);
 }
 
 /* A block that nobody calls has no stage: its types have been checked. */

@@ -318,15 +318,20 @@ static enum lookup_result
 lookup_client(struct run *run, struct table *t, const char **value)
 {
 	struct keys *keys = &run->r->scratch.keys;
-	struct slice name = eval_field(run, FIELD_CLIENT_NAME)->text;
+	enum lookup_result r = LOOKUP_NO;
 	const struct netaddr *ip;
 	char text[NETADDR_TEXT];
-	enum lookup_result r;
+	struct slice name;
 
-	/* Postfix calls a client without a name "unknown". */
-	keys_access_host(keys, name.len > 0 ? string(run, name) : "unknown",
-	    true);
-	r = find(run, t, keys, value);
+	if (table_has_names(t)) {
+		name = eval_field(run, FIELD_CLIENT_NAME)->text;
+		if (run->stop != RUN_GO)
+			return LOOKUP_STOP;
+		/* Postfix calls a client without a name "unknown". */
+		keys_access_host(keys, name.len > 0 ? string(run, name) :
+		    "unknown", true);
+		r = find(run, t, keys, value);
+	}
 	ip = &eval_field(run, FIELD_CLIENT_IP)->ip;
 	if (r != LOOKUP_NO || ip->family == 0)
 		return r;

@@ -6,7 +6,9 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
+#define QUOTE_MAX	60	/* octets of a key or value */
 #define MISTAKE_MAX	1000	/* one of them quotes the line it is about */
 
 void
@@ -25,4 +27,40 @@ report_mistake(struct report *r, const char *file, unsigned long line,
 		snprintf(all, sizeof(all), "%s: %s", file, what);
 	r->n++;
 	r->say(r->arg, all);
+}
+
+/* In quotes whatever it is, and a "$" for what a pattern puts there. */
+static const char *
+quote(char out[QUOTE_MAX + 8], const char *p, size_t len)
+{
+	size_t cut = len < QUOTE_MAX ? len : QUOTE_MAX, i;
+
+	/* No character of UTF-8 is cut. */
+	while (cut < len && cut > 0 && ((unsigned char)p[cut] & 0xc0) == 0x80)
+		cut--;
+	out[0] = '"';
+	for (i = 0; i < cut; i++)
+		out[i + 1] = p[i] == TABLE_GROUP ? '$' :
+		    (unsigned char)p[i] < ' ' || p[i] == 0x7f ? '?' : p[i];
+	strcpy(out + cut + 1, cut < len ? "…\"" : "\"");
+	return out;
+}
+
+void
+report_value(struct report *r, const char *file, unsigned long line,
+    const char *key, size_t keylen, const char *value)
+{
+	char name[QUOTE_MAX + 8], text[QUOTE_MAX + 8];
+	const char *wrong;
+
+	if (r->use.check == NULL ||
+	    (wrong = r->use.check(r->use.arg, value)) == NULL)
+		return;
+	quote(text, value, strlen(value));
+	if (key == NULL || line != 0) {
+		report_mistake(r, file, line, "%s %s", text, wrong);
+		return;
+	}
+	report_mistake(r, file, 0, "key %s: %s %s", quote(name, key, keylen),
+	    text, wrong);
 }

@@ -16,10 +16,19 @@ struct report {
 	table_mistake_fn	*say;	/* never NULL */
 	void			*arg;
 	size_t			 n;	/* mistakes so far */
+	struct table_use	 use;	/* what values must be good for */
 };
 
 /* "FILE:LINE: what"; line 0: the mistake has no line, "FILE: what". */
 void report_mistake(struct report *r, const char *file, unsigned long line,
     const char *fmt, ...) __attribute__((format(printf, 4, 5)));
+
+/*
+ * There is this value; if it is not good for the use of the table, that is a
+ * mistake: 'FILE:LINE: "value" …', or 'FILE: key "key": "value" …'. key may be
+ * NULL.
+ */
+void report_value(struct report *r, const char *file, unsigned long line,
+    const char *key, size_t keylen, const char *value);
 
 #endif

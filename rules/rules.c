@@ -100,15 +100,21 @@ static struct rules *
 finish(struct load *l)
 {
 	struct rules *r = l->r;
+	size_t i;
 
 	check_all(l);
 	plan_all(l);
+	/* An unused table is opened as well: its mistake is a mistake. */
+	for (i = 0; i < r->tables.n; i++)
+		table_open_named(l, &r->tables.v[i]);
 	load_summary(l);
 	if (l->errors > 0) {
 		rules_free(&r);
 		return NULL;
 	}
+	plan_finish(r);
 	make_nodes(r);
+	r->loaded = true;
 	r->scratch.values = xcalloc(r->slots.n + 1,
 	    sizeof(r->scratch.values[0]));
 	r->scratch.epochs = xcalloc(r->slots.n + 1,

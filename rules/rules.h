@@ -123,8 +123,8 @@ bool rules_has_stage(const struct rules *r, enum rules_stage stage);
 /* Some rule may ask for an edit of header fields or of body lines. */
 bool rules_edits_header(const struct rules *r);
 bool rules_edits_body(const struct rules *r);
-/* Some rule itself adds, inserts, changes or deletes header fields; not only a
-   table of somebody's that might. */
+/* A rule, or an entry of a table that is known now, adds, changes or deletes
+   header fields; not only a server that might say so. */
 bool rules_writes_header(const struct rules *r);
 /* Some rule may add, delete or replace recipients. */
 bool rules_edits_envelope(const struct rules *r);
@@ -231,6 +231,12 @@ struct rules_env {
 	void	(*ask)(void *arg, struct rules_question *q);
 	void	 *arg;
 	uint64_t  session;	/* its id in log lines; 0: none */
+	/*
+	 * The DNS could not say now what the client is called: where
+	 * client.name or client.reverse is empty, that means nothing. Rules
+	 * that need it end with RULES_FAILED, and texts say "unknown".
+	 */
+	bool	  name_failed;
 
 	rules_trace_fn	*trace;		/* NULL: off, which costs nothing */
 	void		*trace_arg;
@@ -256,7 +262,6 @@ enum rules_edit_kind {
 	RULES_DELETE_RCPT,
 	RULES_REDIRECT,		/* value is the only recipient from now on */
 	RULES_QUARANTINE,	/* value is the reason */
-	RULES_FILTER,		/* value is "transport:destination" */
 	/* About the header field or body line that is being looked at: */
 	RULES_REPLACE_LINE,	/* value is the whole new field or line */
 	RULES_DELETE_LINE,

@@ -138,6 +138,9 @@ struct named_table {
 	struct span	 span;
 	struct table	*table;		/* ours; NULL after a mistake */
 	bool		 used;
+	unsigned	 access;	/* stages of "use access", as bits */
+	unsigned	 checks;	/* OF_HEADER, OF_BODY, as bits */
+	struct rules	*rules;		/* that it belongs to */
 };
 
 struct variable {
@@ -242,6 +245,7 @@ struct seq {
 	uint32_t	 nneeds;
 	const struct rule **accesses;	/* … rules that may ask the network */
 	uint32_t	 naccesses;
+	bool		 finished;	/* all but v and n is set */
 };
 
 /* A growing array; what points into it does not survive an addition. */
@@ -273,8 +277,9 @@ struct rules {
 	const char		*delimiter;	/* NULL: none */
 	bool			 tempfail_on_limit;
 	bool			 edits_header, edits_body, edits_envelope;
-	bool			 writes_header;	/* a rule itself, no table */
+	bool			 writes_header;	/* a rule, or an entry there is */
 	size_t			 nrules;
+	bool			 loaded;	/* all tables have been read */
 
 	/* Of the run that is under way: runs do not overlap. */
 	struct {
@@ -314,6 +319,16 @@ bool class_has(int class, const struct rules_value *v);
 const char *class_name(int class);
 /* The i-th class of a type, for suggestions; NULL after the last. */
 const char *class_nth(enum rules_type type, size_t i);
+
+/* Entries of Postfix's tables: values.c */
+struct load;
+struct table_entry;
+
+/* Open t; its mistakes are told. */
+void table_open_named(struct load *l, struct named_table *t);
+/* NULL; or why this has no place at the stage where "use access" stands. */
+const char *entry_misplaced(const struct table_entry *e,
+    enum rules_stage stage);
 
 /* Words of actions: action.c */
 const char *action_name(enum action a);

@@ -81,6 +81,7 @@ memory_update(const struct rules *r, struct memory *to,
 
 	to->score = from->score;
 	to->passed = from->passed;
+	to->prepended = from->prepended;
 	for (i = 0; i < r->variables.n; i++)
 		update_variable(&to->vars[i], &from->vars[i]);
 	update_deferral(&to->if_reject, &from->if_reject);
@@ -313,7 +314,6 @@ run_entry(struct run *run, const struct entry *e)
 		run_fail(run, "the rules need too much memory");
 }
 
-/* A trace shows each rule. */
 static void
 run_each(struct run *run, const struct seq *q)
 {
@@ -321,6 +321,19 @@ run_each(struct run *run, const struct seq *q)
 
 	for (i = 0; i < q->n && run->stop == RUN_GO; i++)
 		run_entry(run, &q->v[i]);
+}
+
+/* A name that is not known matches nothing, and a rule about it must not be
+   passed over for that. */
+static bool
+looks_for_unsure(struct run *run, const struct seq *q)
+{
+	uint32_t i;
+
+	for (i = 0; run->env->name_failed && i < q->ndispatch; i++)
+		if (eval_is_unsure(run, q->dispatch[i].slot))
+			return true;
+	return false;
 }
 
 static void
@@ -331,7 +344,7 @@ run_seq(struct run *run, const struct seq *q)
 
 	if (q->nneeds + q->naccesses > 0)
 		ask_ahead(run, q);
-	if (run->tests != NULL) {
+	if (run->tests != NULL || looks_for_unsure(run, q)) {
 		run_each(run, q);
 		return;
 	}

@@ -21,6 +21,7 @@ struct memory {
 	struct rules_value *vars;	/* ours, and their texts */
 	struct deferral	 if_reject, if_permit;
 	bool		 passed;	/* checks said PASS */
+	unsigned	 prepended;	/* fields, by access(5) */
 };
 
 struct rules_state {
@@ -53,6 +54,7 @@ struct run {
 	struct rules_outcome	*out;
 	enum rules_stage	 stage;
 	enum run_stop		 stop;
+	bool			 saying;	/* a text of a rule is made */
 	const char		*why;		/* RUN_FAILED */
 	const struct rule	*rule;		/* that is looked at */
 	struct rules_value	 element;	/* of any, all */
@@ -62,7 +64,6 @@ struct run {
 	struct memory		 next;		/* all of it in the arena */
 
 	size_t			 edits_room, observed_room, notes_room;
-	int			 prepended;	/* fields, by access(5) */
 	const char		*followed;	/* for the trace */
 	struct rules_test	*tests;		/* NULL: no trace */
 	size_t			 ntests;
@@ -79,8 +80,11 @@ void run_limit(struct run *run, const char *pattern);
 /* Expressions: eval.c */
 void eval(struct run *run, uint32_t e, struct rules_value *v);
 bool eval_condition(struct run *run, uint32_t e);
-/* The value of a slot: asked for once a run. */
+/* The value of a slot: asked for once a run. If that is a name which the DNS
+   could not say, the run fails, unless it is only for a text. */
 const struct rules_value *eval_slot(struct run *run, uint32_t slot);
+/* Is it such a name? */
+bool eval_is_unsure(struct run *run, uint32_t slot);
 /* … of a field that has a slot. */
 const struct rules_value *eval_field(struct run *run, enum rules_field f);
 /* Parts of an address; local is without quotes. */

@@ -18,7 +18,8 @@
 #define LOCK_PAUSE_MS	10
 
 struct stored {
-	struct index	index;
+	struct index	 index;
+	const struct source *source;	/* while it is read */
 };
 
 /* Up to the first NUL, as a C program that wrote it reads it. */
@@ -30,6 +31,17 @@ length(const char *p, size_t len)
 	return end != NULL ? (size_t)(end - p) : len;
 }
 
+/* The index has the value with a NUL behind it. */
+static void
+check_value(const struct stored *t, const char *key, size_t keylen)
+{
+	struct report *r = t->source->report;
+
+	if (r->use.check != NULL)
+		report_value(r, t->source->path, 0, key, keylen,
+		    index_find(&t->index, key, keylen));
+}
+
 int
 stored_add(struct stored *t, const void *key, size_t keylen,
     const void *value, size_t valuelen, char **why)
@@ -39,8 +51,10 @@ stored_add(struct stored *t, const void *key, size_t keylen,
 	/* No key that is looked up is so long, or empty. */
 	if (keylen == 0 || keylen > KEY_MAX)
 		return 0;
-	if (index_add(&t->index, key, keylen, value, valuelen) != INDEX_FULL)
+	if (index_add(&t->index, key, keylen, value, valuelen) != INDEX_FULL) {
+		check_value(t, key, keylen);
 		return 0;
+	}
 	*why = xstrdup("more than 4 GB of keys and values");
 	return -1;
 }
@@ -64,11 +78,13 @@ stored_open(const struct source *s, stored_read_fn *read, char **why)
 	struct stored *t = xcalloc(1, sizeof(*t));
 
 	index_init(&t->index);
+	t->source = s;
 	if (read(t, s, why) == -1) {
 		stored_close(t);
 		return NULL;
 	}
 	index_done(&t->index);
+	t->source = NULL;
 	warn_if_old(s);
 	return t;
 }

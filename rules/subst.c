@@ -13,6 +13,7 @@
 
 #include "base/mem.h"
 #include "rules/braces.h"
+#include "rules/table.h"
 
 /* As many as Postfix knows. */
 #define GROUP_MAX	99
@@ -166,4 +167,16 @@ subst_expand(const struct subst *s, const struct slice *group, struct buf *b)
 			buf_add(b, group[s->pieces[i].group].p,
 			    group[s->pieces[i].group].len);
 	}
+}
+
+void
+subst_template(const struct subst *s, struct buf *b)
+{
+	static const char one = TABLE_GROUP;
+	struct slice group[GROUP_MAX + 1];
+	size_t i;
+
+	for (i = 0; i <= GROUP_MAX; i++)
+		group[i] = SLICE(&one, 1);
+	subst_expand(s, group, b);
 }

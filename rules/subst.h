@@ -23,6 +23,8 @@ void subst_free(struct subst **s);
 
 /* The result when it has no $1 in it; else NULL. */
 const char *subst_text(const struct subst *s);
+/* The result with TABLE_GROUP (table.h) for each $1. */
+void subst_template(const struct subst *s, struct buf *b);
 /* The largest group that is wanted; 0: none. */
 size_t subst_groups(const struct subst *s);
 /* Append the result. group[i] is what group i matched; p NULL: nothing. */

@@ -45,6 +45,7 @@ struct table {
 	char				*path;	/* ours; NULL: no file */
 	void				*priv;	/* the type's */
 	bool				 lenient; /* mistakes are only told */
+	struct table_use		 use;	/* of the values */
 	uint64_t			 old_limit_hits; /* before a reload */
 	struct identity			 seen;	/* what was read last */
 	uint64_t			 look_at; /* clock_ms() */
@@ -144,7 +145,7 @@ same_identity(const struct identity *a, const struct identity *b)
 static void *
 load(const struct table *t, const struct source *how)
 {
-	struct report report = { how->say, how->arg, 0 };
+	struct report report = { how->say, how->arg, 0, t->use };
 	struct source s = *how;
 	bool busy = false;
 	void *priv;
@@ -209,7 +210,7 @@ look(struct table *t)
 
 static struct table *
 table_new(const struct table_type *type, const char *spec, size_t len,
-    bool lenient)
+    const struct source *s)
 {
 	struct table *t = xcalloc(1, sizeof(*t));
 
@@ -217,7 +218,8 @@ table_new(const struct table_type *type, const char *spec, size_t len,
 	t->type = type;
 	t->spec = xstrndup(spec, len);
 	t->argument = strchr(t->spec, ':') + 1;
-	t->lenient = lenient;
+	t->lenient = s->lenient;
+	t->use = s->use;
 	if ((type->flags & TABLE_FILE) != 0 &&
 	    !((type->flags & TABLE_INLINE) != 0 && t->argument[0] == '{'))
 		t->path = xasprintf("%s%s", t->argument, type->suffix);
@@ -230,7 +232,7 @@ static struct table *
 open_type(const struct table_type *type, const char *spec, size_t len,
     const struct source *s)
 {
-	struct table *t = table_new(type, spec, len, s->lenient);
+	struct table *t = table_new(type, spec, len, s);
 
 	identify(t->path, &t->seen);
 	t->look_at = clock_ms() + LOOK_MS;
@@ -262,11 +264,21 @@ open_table(const char *spec, size_t len, const struct source *s)
 }
 
 struct table *
-table_open_strict(const char *spec, table_mistake_fn *say, void *arg)
+table_open_for(const char *spec, const struct table_use *use,
+    table_mistake_fn *say, void *arg)
 {
-	struct source s = { .say = say, .arg = arg, .patient = true };
+	struct source s = { .say = say, .arg = arg, .patient = true,
+	    .use = *use };
 
 	return open_table(spec, strlen(spec), &s);
+}
+
+struct table *
+table_open_strict(const char *spec, table_mistake_fn *say, void *arg)
+{
+	static const struct table_use any;
+
+	return table_open_for(spec, &any, say, arg);
 }
 
 struct table *
@@ -401,6 +413,22 @@ table_wants_whole(const struct table *t)
 	if (first != NULL)
 		return table_wants_whole(first);
 	return (t->type->flags & TABLE_PATTERNS) != 0;
+}
+
+bool
+table_has_names(const struct table *t)
+{
+	struct table *member;
+	size_t i;
+
+	for (i = 0; (member = table_member(t, i)) != NULL; i++) {
+		/* The first of a pipemap is given our keys, and no other. */
+		if (table_has_names(member))
+			return true;
+		if (t->type == &table_pipemap)
+			return false;
+	}
+	return i == 0 && (t->type->flags & TABLE_IPS) == 0;
 }
 
 uint64_t

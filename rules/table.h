@@ -53,6 +53,23 @@ struct table *table_open_lenient(const char *spec, table_mistake_fn *say,
     void *arg);
 void table_free(struct table **t);
 
+/*
+ * What the values of a table must be good for. check() is given each value when
+ * the table is read, and when it is read again; it answers NULL, or what is
+ * wrong, as it goes on behind the value ("is empty"; valid until the next
+ * call). Where a pattern's result has a $1, the value has TABLE_GROUP.
+ */
+#define TABLE_GROUP	'\1'
+struct table_use {
+	const char	*(*check)(void *arg, const char *value);
+	void		*arg;		/* outlives the table */
+};
+
+/* table_open_strict(), and what check() says is a mistake as any other. What
+   a server says is not known now. */
+struct table *table_open_for(const char *spec, const struct table_use *use,
+    table_mistake_fn *say, void *arg);
+
 const char *table_spec(const struct table *t);
 /* Keys or rules; those of all members of a union or pipemap; 0 for remote. */
 size_t table_size(const struct table *t);
@@ -60,6 +77,8 @@ size_t table_size(const struct table *t);
 bool table_is_remote(const struct table *t);
 /* Patterns see a whole name or address and never a part of it (keys.h). */
 bool table_wants_whole(const struct table *t);
+/* Something else than an IP address may be in it: not in cidr. */
+bool table_has_names(const struct table *t);
 /* How often a pattern gave up at its limit since the table was opened. */
 uint64_t table_limit_hits(const struct table *t);
 

@@ -25,6 +25,7 @@ struct source {
 	bool		 patient;	/* may wait for a writer's lock */
 	bool		*busy;		/* set when that lock was the trouble */
 	unsigned	 depth;		/* of tables around this one */
+	struct table_use use;		/* check NULL: any value is good */
 };
 
 /* One look-up. */
@@ -40,7 +41,8 @@ enum {
 	TABLE_PATTERNS	= 2,	/* see table_wants_whole() */
 	TABLE_FILE	= 4,	/* the argument names a file */
 	TABLE_INLINE	= 8,	/* … or is a list within braces */
-	TABLE_TEXT	= 16	/* any octets are looked up, by their length */
+	TABLE_TEXT	= 16,	/* any octets are looked up, by their length */
+	TABLE_IPS	= 32	/* keys are IP addresses, and nothing else */
 };
 
 /* One row for each word in front of the ":" of a specification. */

@@ -76,6 +76,7 @@ add(struct texthash *h, char *p, size_t len, unsigned long line)
 	for (value = end; is_white(*value); value++)
 		;
 	buf_reset(&h->key);
+	report_value(h->report, h->path, line, p, (size_t)(end - p), value);
 	fold(&h->key, p, (size_t)(end - p));
 	if (h->key.failed)
 		return "a key of more than 4096 octets";

@@ -342,6 +342,43 @@ subtest 'header and body checks' => sub {
 	$p->log_like(qr/note at=header text=.*look.* level=warn/, 'WARN');
 };
 
+# Trouble with the DNS is no reason to refuse anybody for good.
+subtest 'no name for now' => sub {
+	my $dns = Dns->start('3.0.0.127.in-addr.arpa PTR' => 'SERVFAIL',
+	    '5.0.0.127.in-addr.arpa PTR' => 'five.example',
+	    'five.example A' => '127.0.0.5');
+	my %dns = (set => { 'dns-servers' => [$dns->server],
+	    'dns-timeout' => '1s' });
+	my $p = start(<<'END', %dns);
+at connect
+    reject "who are you?" if client.name is unknown
+at mail
+    log "from %{client.name}"
+END
+	my $c = $p->client(from => '127.0.0.3');
+	$c->expect(qr/^421 4\./, 'put off');
+	$p->log_like(qr/policy-failed at=connect why="DNS cannot say the name of the client now" rule=\S+:2/,
+	    'why');
+	$p->client(from => '127.0.0.4')->expect(qr/^554 .*who are you/,
+	    'no name is another thing');
+	$p->client(from => '127.0.0.5')->expect(qr/^220 /, 'a name');
+	$p = start(<<'END', %dns);
+at connect
+    use access "inline:{{unknown = REJECT}, {127.0.0.3 = OK}}"
+END
+	$p->client(from => '127.0.0.3')->expect(qr/^421 4\./, 'a table');
+	$p->client(from => '127.0.0.4')->expect(qr/^554 /, 'unknown');
+	$p = start(<<'END', %dns);
+at mail
+    log "from %{client.name}"
+END
+	$c = $p->client(from => '127.0.0.3');
+	$c->hello;
+	$c->send('MAIL FROM:<a@example.org>');
+	$c->expect(qr/^250 /, 'a text needs none');
+	$p->log_like(qr/note at=mail text="from unknown"/, 'and says so');
+};
+
 subtest 'mistakes' => sub {
 	my $file = File::Temp->new(SUFFIX => '.rules');
 	print $file "at rcpt\n    reject if clint.ip in { 127.0.0.1 }\n" .

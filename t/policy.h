@@ -148,8 +148,11 @@ facts_answer_all(struct facts *facts)
 static struct rules_env
 facts_env(struct facts *facts)
 {
+	size_t len;
+
 	return (struct rules_env){ .field = facts_field, .ask = facts_ask,
-	    .arg = facts };
+	    .arg = facts,
+	    .name_failed = fact(facts->text, "name_failed", &len) != NULL };
 }
 
 /* Load a text as "p". said: what was told of it, ours to free. */
@@ -172,7 +175,7 @@ static const char *const edit_words[] = {
 	[RULES_DELETE_HEADER] = "delete-header", [RULES_ADD_RCPT] =
 	    "add-rcpt", [RULES_DELETE_RCPT] = "delete-rcpt",
 	[RULES_REDIRECT] = "redirect", [RULES_QUARANTINE] = "quarantine",
-	[RULES_FILTER] = "filter", [RULES_REPLACE_LINE] = "replace-line",
+	[RULES_REPLACE_LINE] = "replace-line",
 	[RULES_DELETE_LINE] = "delete-line", [RULES_PREPEND_LINE] =
 	    "prepend-line",
 };

@@ -70,7 +70,7 @@ static void
 try(const char *name, const char *text, size_t len, const char *want,
     const char *mistakes)
 {
-	struct report report = { hear, NULL, 0 };
+	struct report report = { .say = hear };
 	struct lines *l;
 	struct buf got;
 
@@ -90,7 +90,7 @@ try(const char *name, const char *text, size_t len, const char *want,
 static void
 test_files(void)
 {
-	struct report report = { hear, NULL, 0 };
+	struct report report = { .say = hear };
 	size_t i, huge = (1 << 20) + 1;
 	struct lines *l;
 	struct buf got;
@@ -133,7 +133,7 @@ static const struct {
 static void
 test_lists(void)
 {
-	struct report report = { hear, NULL, 0 };
+	struct report report = { .say = hear };
 	const char *why;
 	struct lines *l;
 	struct buf got;

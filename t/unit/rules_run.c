@@ -69,6 +69,60 @@ test_lazy(void)
 	fixture_free(&f);
 }
 
+/* The DNS could not say the name of the client: that is not "no name". */
+static void
+test_no_name_now(void)
+{
+	static const struct {
+		const char *policy, *facts, *want;
+	} rows[] = {
+		{ "reject if client.name is unknown", "", NULL },
+		{ "reject if not client.name", "", NULL },
+		{ "reject if client.name is not fqdn", "", NULL },
+		{ "reject if client.name = \"\"", "", NULL },
+		{ "accept if client.name is \"a.example\"\n reject", "",
+		    NULL },
+		{ "accept if domain(\"x@%{client.name}\") in { \"a\" }", "",
+		    NULL },
+		{ "reject if client.reverse_name ~ /dial/", "", NULL },
+		{ "reject if client.reverse_name ~ /dial/",
+		    "client.reverse_name=dial.example\n",
+		    "reject 554 5.7.1 Access denied @p:2" },
+		/* What does not need it is none the worse. */
+		{ "accept if client.ip in 192.0.2.0/24\n reject if client.name "
+		    "is unknown", "", "accept @p:2" },
+		{ "reject if client.ip in 10.0.0.0/8 and client.name is \"x\""
+		    "\n log \"on\"", "", "none; note on" },
+		{ "reject \"who is %{client.name}, %{lower(client.name)}?\"",
+		    "", "reject 554 5.7.1 who is unknown, unknown? @p:2" },
+		{ "use access \"inline:{{192.0.2.7 = REJECT}}\"", "", NULL },
+		{ "use access \"pcre:{{/x/ OK}}\"", "", NULL },
+		{ "use access \"union:{cidr:{{192.0.2.0/24 REJECT}}, "
+		    "static:OK}\"", "", NULL },
+		{ "use access \"cidr:{{192.0.2.0/24 REJECT}}\"", "",
+		    "reject 554 5.7.1 Access denied @p:2" },
+		{ "use access \"pipemap:{cidr:{{192.0.2.0/24 a}}, inline:"
+		    "{a=REJECT}}\"", "",
+		    "reject 554 5.7.1 Access denied @p:2" },
+	};
+	char *policy, *facts;
+	struct fixture f;
+	size_t i;
+
+	for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		policy = xasprintf("at connect\n %s\n", rows[i].policy);
+		facts = xasprintf("client.ip=192.0.2.7\nname_failed=yes\n%s",
+		    rows[i].facts);
+		f = fixture(policy, facts);
+		stage(&f, RULES_CONNECT, rows[i].want != NULL ? rows[i].want :
+		    "failed: DNS cannot say the name of the client now @p:2",
+		    rows[i].policy);
+		fixture_free(&f);
+		free(policy);
+		free(facts);
+	}
+}
+
 static void
 test_about(void)
 {
@@ -899,6 +953,7 @@ main(void)
 {
 	log_open("file:/dev/null", false);
 	test_lazy();
+	test_no_name_now();
 	test_about();
 	test_questions();
 	test_answers_at_once();
