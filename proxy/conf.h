@@ -169,6 +169,12 @@ int conf_getopt(struct conf_options *o, int argc, char **argv,
     const struct conf_flag *flags, FILE *err);
 void conf_options_fini(struct conf_options *o);
 
+/* There is --policy, and no configuration to go with it. */
+bool conf_is_alone(const struct conf_options *o);
+/* In place of a file: what a policy does not ask for, where it is not given:
+   any domain, a backend that nobody should connect to. */
+void conf_make_up(struct conf_options *o);
+
 /*
  * Read, check, load. NULL when there is a mistake; every one of them was
  * written to err, one a line, options as "--set: …".
