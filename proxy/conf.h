@@ -23,6 +23,7 @@
 #include "base/net.h"
 #include "base/setting.h"
 #include "filters/chain.h"
+#include "proxy/tls.h"
 #include "smtp/address.h"
 
 struct table;
@@ -45,6 +46,8 @@ struct conf_listener {
 	enum conf_starttls	 starttls;
 	char			*tls_certificate, *tls_key;
 	SSL_CTX			*tls;		/* NULL: no certificate */
+	enum tls_ask		 ask_certificate;
+	char			*tls_client_ca;	/* NULL: none */
 	struct netset		 accept_proxy_from, accept_xclient_from;
 	struct setting_list	 chain;		/* names of filters */
 	struct chain_conf	 filters;	/* the same */
