@@ -56,7 +56,7 @@ update_facts(struct session *s)
 	f->esmtp = s->esmtp;
 	f->auth_user = s->authenticated ? s->auth_user : s->login;
 	f->auth_mechanism = s->authenticated ? s->auth_mechanism : NULL;
-	f->errors = s->errors;
+	f->errors = s->past_errors + s->errors;
 	f->bad_rcpts = s->bad_rcpts + (s->txn ?
 	    (unsigned)s->txn->nrefused : 0);
 	f->messages = s->ntxns;

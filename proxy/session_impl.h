@@ -168,7 +168,8 @@ struct session {
 	enum session_state	 chunk_back;	/* state after a refused one */
 
 	uint64_t		 started_us;
-	unsigned		 errors;	/* of the client */
+	unsigned		 errors;	/* since the last message */
+	unsigned		 past_errors;	/* before it */
 	unsigned		 bad_rcpts;	/* of ended transactions */
 	unsigned		 junk;		/* since the last message */
 	unsigned		 ntxns;		/* messages the backend took */
