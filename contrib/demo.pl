@@ -88,11 +88,30 @@ sub stored
 	return @found;
 }
 
+# Wait for a line of the log, and show it with the line of the policy that it
+# names; the alarm ends the wait.
+sub logged
+{
+	my ($pattern) = @_;
+	while (1) {
+		open my $in, '<', "$dir/serve.log" or fail("serve.log: $!");
+		my ($line) = grep { /$pattern/ } <$in>;
+		if ($line && $line =~ /$pattern/) {
+			my ($file, $n) = ($1, $2);
+			open my $policy, '<', "$dir/$file" or
+			    fail("$file: $!");
+			print "log: $line$file:$n: ", (<$policy>)[$n - 1];
+			return;
+		}
+		select undef, undef, undef, 0.05;
+	}
+}
+
 sub start
 {
 	local $ENV{DIR} = $dir;
 	local $ENV{LISTEN} = '127.0.0.1:0';
-	unlink glob "$dir/mail/*/* $dir/recipients";
+	unlink glob "$dir/mail/*/* $dir/recipients $dir/policy.rules";
 	$runner = open $words, '-|', dirname($0) . '/run.sh'
 	    or fail("cannot start run.sh: $!");
 	while (my $line = <$words>) {
@@ -146,6 +165,15 @@ say_and_expect(
 content("Subject: outer\r\n\r\nhello\n.\nMAIL FROM:<boss\@example.org>\r\n"
     . "RCPT TO:<good\@example.org>\r\nDATA\r\nSubject: smuggled\r\n\r\n"
     . "pay\r\n.\r\n", '550 5\.5\.2');
+
+heading('A sender that the policy does not want. The log says which line of it',
+    'decided.');
+say_and_expect(
+	'MAIL FROM:<offer@bargains.example>' => '250 2\.1\.0',
+	'RCPT TO:<good@example.org>'         => '550 5\.7\.1 no mail from',
+	'RSET'                               => '250 2\.0\.0',
+);
+logged(qr/verdict=reject by=(policy\.rules):(\d+)/);
 
 heading('Addresses and commands that are none.');
 say_and_expect(

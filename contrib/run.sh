@@ -47,18 +47,24 @@ launch()
 	return 1
 }
 
+# What is copied once is yours to change; it is not written again.
+copy()
+{
+	[ -e "$dir/$2" ] || cp "$(dirname "$0")/examples/$1" "$dir/$2"
+}
+
 start_sink()
 {
 	launch sink --listen 127.0.0.1:0 --maildir "$dir/mail"
 	sink=$pid backend=$address
-	# Whom we take mail for. It is yours to change; it is not written again.
-	[ -e "$dir/recipients" ] ||
-	    cp "$(dirname "$0")/examples/recipients" "$dir/recipients"
+	copy recipients recipients	# whom we take mail for
 }
 
 start_serve()
 {
-	launch serve --foreground --listen "$listen" --backend "$backend" "$@"
+	copy first.rules policy.rules
+	launch serve --foreground --listen "$listen" --backend "$backend" \
+	    --policy "$dir/policy.rules" "$@"
 	serve=$pid
 }
 
@@ -85,6 +91,27 @@ say_sink()
 	$(try me@example.net bad@example.org)
 	An address that the sink refuses itself, in its own words:
 	$(try me@example.net nobody@example.org)
+	END
+}
+
+say_policy()
+{
+	rule=$(sed -n '/in unwanted/=' "$dir/policy.rules" | head -n 1)
+	echo
+	[ -z "$rule" ] || cat <<-END
+	A sender that the policy does not want; the log below tells the line that
+	decided, by=policy.rules:$rule:
+	$(try me@bargains.example good@example.org)
+	END
+	cat <<-END
+	The policy is $dir/policy.rules. Change it, see whether it is right, and
+	have it read:
+	  $vratar check --policy $dir/policy.rules && kill -HUP $serve
+	What it would do with a mail, rule by rule, and how it is understood:
+	  echo "Subject: hello" | $vratar test --policy $dir/policy.rules \\
+	    --client 192.0.2.1 --helo me.example.net \\
+	    --from me@bargains.example --rcpt good@example.org -
+	  $vratar rules --explain $dir/policy.rules
 	END
 }
 
@@ -124,6 +151,7 @@ else
 	start_serve "$@"
 	say_real
 fi
+say_policy
 echo
 echo "Its log ($dir/serve.log), until Ctrl-C:"
 tail -n +1 -f "$dir/serve.log" &

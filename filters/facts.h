@@ -37,7 +37,7 @@ struct facts {
 	int		 tls_bits;
 	const char	*tls_subject;	/* of the client's certificate */
 	const char	*tls_issuer;
-	const char	*tls_fingerprint; /* SHA-256, lower-case hex digits */
+	const char	*tls_fingerprint; /* SHA-256, "AB:CD:…" */
 	bool		 tls_verified;	/* … and we know who signed it */
 
 	/* AUTH, or the LOGIN of XCLIENT */

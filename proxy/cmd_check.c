@@ -34,6 +34,8 @@ cmd_check(int argc, char **argv)
 	r = conf_getopt(&o, argc, argv, NULL, stderr);
 	if (r != 0)
 		return r == 1 ? 0 : 2;
+	if (conf_is_alone(&o))
+		conf_make_up(&o);
 	tls_init();
 	c = conf_load(&o, stderr);
 	if (c != NULL)

@@ -132,29 +132,6 @@ take_other(struct options *o, int argc, char **argv, int *i)
 		keep(o, argv[++*i]);
 }
 
-/* A policy alone is enough: what it does not need is made up. */
-static void
-make_up_configuration(struct options *o)
-{
-	static const char *const made_up[] = {
-		"--listen", "127.0.0.1:0", "--backend", "127.0.0.1:25",
-		"--identity", "none", "--relay-domains", "*", "--hostname",
-		"localhost",
-	};
-	struct options with = { .rest = NULL };
-	size_t i;
-	int j;
-
-	keep(&with, o->rest[0]);
-	for (i = 0; i < sizeof(made_up) / sizeof(made_up[0]); i++)
-		keep(&with, made_up[i]);
-	for (j = 1; j < o->nrest; j++)
-		keep(&with, o->rest[j]);
-	free(o->rest);
-	o->rest = with.rest;
-	o->nrest = with.nrest;
-}
-
 static void
 read_options(struct options *o, int argc, char **argv)
 {
@@ -166,8 +143,6 @@ read_options(struct options *o, int argc, char **argv)
 			o->json = true;
 		else if (!take_text(o, argc, argv, &i))
 			take_other(o, argc, argv, &i);
-	if (o->has_policy && !o->has_file)
-		make_up_configuration(o);
 }
 
 static bool
@@ -419,13 +394,15 @@ static void
 print_rule(const json_t *t)
 {
 	const json_t *tests = json_object_get(t, "tests"), *test;
+	const char *against;
 	size_t i;
 
 	printf("  %s: %s\n", text_of(t, "rule"), text_of(t, "source"));
 	for (i = 0; i < json_array_size(tests); i++) {
 		test = json_array_get(tests, i);
-		printf("      %s = %s, %s: %s\n", text_of(test, "asked"),
-		    text_of(test, "value"), text_of(test, "against"),
+		against = text_of(test, "against");
+		printf("      %s = %s%s%s: %s\n", text_of(test, "asked"),
+		    text_of(test, "value"), *against ? ", " : "", against,
 		    json_is_true(json_object_get(test, "held")) ? "yes" :
 		    "no");
 	}
@@ -591,6 +568,8 @@ run(const struct options *o)
 	}
 	buf_init(&message, 2 * MESSAGE_MAX);
 	co.any_edits = true;
+	if (o->has_policy && !o->has_file)
+		conf_make_up(&co);
 	tls_init();
 	/* What went wrong; the rest is what we print. */
 	log_set_level(LOG_LEVEL_ERROR);

@@ -224,6 +224,39 @@ add_listener(struct loader *l, const char *name, struct place at)
 	return new;
 }
 
+/* What is asked of clients. */
+static void
+load_client_tls(struct loader *l, struct conf_listener *new, cfg_t *s)
+{
+	const char *name = "tls-client-certificate";
+	int line = conf_line(s, name, 0);
+	char *why;
+
+	if (new->ask_certificate == TLS_ASK_OFF) {
+		if (new->tls_client_ca != NULL)
+			mistake_add(&l->m,
+			    at_line(conf_line(s, "tls-client-ca", 0)),
+			    "tls-client-ca needs %s = \"ask\" or \"require\"",
+			    name);
+	} else if (new->tls_certificate == NULL) {
+		mistake_add(&l->m, at_line(line), "%s needs tls-certificate",
+		    name);
+	} else if (new->ask_certificate == TLS_ASK_REQUIRE &&
+	    new->tls_client_ca == NULL) {
+		mistake_add(&l->m, at_line(line),
+		    "%s: \"require\" needs tls-client-ca", name);
+	} else if (new->ask_certificate == TLS_ASK_REQUIRE &&
+	    !new->tls_implicit && new->starttls == STARTTLS_OFF) {
+		mistake_add(&l->m, at_line(line),
+		    "%s: nobody can show one with starttls = \"off\"", name);
+	} else if (new->tls != NULL && tls_ask_clients(new->tls, new->name,
+	    new->ask_certificate, new->tls_client_ca, &why) == -1) {
+		mistake_add(&l->m, at_line(conf_line(s, "tls-client-ca", 0)),
+		    "%s", why);
+		free(why);
+	}
+}
+
 /* The settings of TLS must fit together; then the keys are loaded. */
 static void
 load_listener_tls(struct loader *l, struct conf_listener *new, cfg_t *s)
@@ -255,6 +288,7 @@ load_listener_tls(struct loader *l, struct conf_listener *new, cfg_t *s)
 			free(why);
 		}
 	}
+	load_client_tls(l, new, s);
 	if (new->tls_certificate == NULL || new->tls_implicit)
 		new->starttls = STARTTLS_OFF;
 }

@@ -23,6 +23,7 @@
 #include "base/net.h"
 #include "base/setting.h"
 #include "filters/chain.h"
+#include "proxy/tls.h"
 #include "smtp/address.h"
 
 struct table;
@@ -45,6 +46,8 @@ struct conf_listener {
 	enum conf_starttls	 starttls;
 	char			*tls_certificate, *tls_key;
 	SSL_CTX			*tls;		/* NULL: no certificate */
+	enum tls_ask		 ask_certificate;
+	char			*tls_client_ca;	/* NULL: none */
 	struct netset		 accept_proxy_from, accept_xclient_from;
 	struct setting_list	 chain;		/* names of filters */
 	struct chain_conf	 filters;	/* the same */
@@ -169,6 +172,12 @@ struct conf_flag {
 int conf_getopt(struct conf_options *o, int argc, char **argv,
     const struct conf_flag *flags, FILE *err);
 void conf_options_fini(struct conf_options *o);
+
+/* There is --policy, and no configuration to go with it. */
+bool conf_is_alone(const struct conf_options *o);
+/* In place of a file: what a policy does not ask for, where it is not given:
+   any domain, a backend that nobody should connect to. */
+void conf_make_up(struct conf_options *o);
 
 /*
  * Read, check, load. NULL when there is a mistake; every one of them was

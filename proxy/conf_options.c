@@ -7,6 +7,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/mem.h"
 #include "proxy/conf_impl.h"
@@ -181,6 +182,35 @@ conf_getopt(struct conf_options *o, int argc, char **argv,
 	if (r != 0)
 		conf_options_fini(o);
 	return r;
+}
+
+void
+conf_make_up(struct conf_options *o)
+{
+	size_t i;
+
+	free((char *)o->file);
+	o->file = NULL;
+	if (o->nlisten == 0)
+		append(&o->listen, &o->nlisten, xstrdup("127.0.0.1:0"));
+	if (o->backend == NULL)
+		o->backend = xstrdup("127.0.0.1:25");
+	if (o->identity == NULL)
+		o->identity = xstrdup("none");
+	/* In front, so that what was given holds. */
+	append(&o->set, &o->nset, NULL);
+	append(&o->set, &o->nset, NULL);
+	for (i = o->nset - 1; i > 1; i--)
+		o->set[i] = o->set[i - 2];
+	o->set[0] = xstrdup("relay-domains=*");
+	o->set[1] = xstrdup("hostname=localhost");
+}
+
+bool
+conf_is_alone(const struct conf_options *o)
+{
+	return o->policy != NULL && o->file != NULL &&
+	    strcmp(o->file, DEFAULT_FILE) == 0 && access(o->file, F_OK) == -1;
 }
 
 void

@@ -208,6 +208,10 @@ static const char *const word_starttls[] = {
 	[STARTTLS_OFF] = "off", [STARTTLS_OPTIONAL] = "optional",
 	[STARTTLS_REQUIRED] = "required", NULL
 };
+static const char *const word_ask_certificate[] = {
+	[TLS_ASK_OFF] = "off", [TLS_ASK] = "ask",
+	[TLS_ASK_REQUIRE] = "require", NULL
+};
 static const char *const word_identity[] = {
 	[IDENTITY_AUTO] = "auto", [IDENTITY_XCLIENT] = "xclient",
 	[IDENTITY_XFORWARD] = "xforward", [IDENTITY_PROXY_V1] = "proxy-v1",

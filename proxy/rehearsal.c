@@ -318,6 +318,7 @@ open_listener(struct conf_listener *l, const struct rehearsal *r)
 
 	l->tls_implicit = false;
 	l->starttls = STARTTLS_OFF;
+	l->ask_certificate = TLS_ASK_OFF;
 	netset_fini(&l->accept_proxy_from);
 	l->accept_proxy_from = (struct netset){ 0 };
 	if (r->name != NULL || r->login != NULL)

@@ -179,6 +179,17 @@ start(struct session *s)
 }
 
 static void
+log_tls(const struct session *s, const SSL *ssl)
+{
+	const struct tls_certificate *c = s->certificate;
+
+	log_info(s->id, "tls version=%s cipher=%s%s%s", SSL_get_version(ssl),
+	    SSL_get_cipher_name(ssl), c == NULL ? "" : c->verified ?
+	    " certificate=verified fingerprint=" :
+	    " certificate=untrusted fingerprint=", c ? c->fingerprint : "");
+}
+
+static void
 on_tls(void *arg)
 {
 	struct session *s;
@@ -188,8 +199,9 @@ on_tls(void *arg)
 	if (s->state == S_CLOSING)
 		return;
 	ssl = conn_tls(s->client);
-	log_info(s->id, "tls version=%s cipher=%s", SSL_get_version(ssl),
-	    SSL_get_cipher_name(ssl));
+	if (s->listener->ask_certificate != TLS_ASK_OFF)
+		s->certificate = tls_certificate_new(ssl);
+	log_tls(s, ssl);
 	if (s->state == S_TLS) {
 		session_enter(s, S_GREETING);
 		s->then = session_connect;
@@ -261,6 +273,7 @@ on_reap(void *arg)
 		s->prev->next = s->next;
 	else
 		w->sessions = s->next;
+	tls_certificate_free(&s->certificate);
 	free(s->helo);
 	free(s->client_name);
 	free(s->reverse_name);

@@ -698,6 +698,7 @@ end_message(struct session *s, const struct reply *r)
 		    "not wait for the reply and may send it again");
 	if (reply_is_positive(r)) {
 		s->ntxns++;
+		s->past_errors += s->errors;
 		s->junk = s->errors = 0;
 	}
 	session_end_txn(s);

@@ -81,17 +81,27 @@ has_tls_to_offer(const struct session *s)
 	    s->listener->starttls != STARTTLS_OFF;
 }
 
-bool
+const char *
 session_needs_tls(const struct session *s)
 {
-	return s->listener->starttls == STARTTLS_REQUIRED &&
-	    !session_is_tls(s);
+	bool require = s->listener->ask_certificate == TLS_ASK_REQUIRE;
+
+	if (!session_is_tls(s))
+		return require || s->listener->starttls == STARTTLS_REQUIRED ?
+		    "530 5.7.0 must issue a STARTTLS command first" : NULL;
+	if (!require || (s->certificate != NULL && s->certificate->verified))
+		return NULL;
+	return s->certificate != NULL ?
+	    "530 5.7.0 client certificate is not trusted" :
+	    "530 5.7.0 no client certificate presented";
 }
 
 void
 session_command(struct session *s, const struct command *c)
 {
 	unsigned flags = commands[c->verb].flags;
+	const char *needs_tls = flags & CMD_BEFORE_TLS ? NULL :
+	    session_needs_tls(s);
 
 	if (flags & CMD_JUNK)
 		s->junk++;
@@ -100,9 +110,8 @@ session_command(struct session *s, const struct command *c)
 	else if (!(commands[c->verb].allowed & IN(s->state)))
 		session_reply(s, 503, "5.5.1 bad sequence of commands%s",
 		    s->state == S_HELO ? ": send EHLO first" : "");
-	else if (session_needs_tls(s) && !(flags & CMD_BEFORE_TLS))
-		session_reply(s, 530, "5.7.0 must issue a STARTTLS command "
-		    "first");
+	else if (needs_tls != NULL)
+		session_reply_text(s, needs_tls);
 	else if (flags & CMD_NO_ARG && c->arg.len > 0)
 		session_reply(s, 501, "5.5.4 %s takes no argument",
 		    command_name(c->verb));

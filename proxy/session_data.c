@@ -277,13 +277,14 @@ read_data(struct session *s)
 void
 session_start_chunk(struct session *s, uint64_t size, bool last)
 {
+	const char *needs_tls = session_needs_tls(s);
+
 	s->chunk_left = size;
 	s->chunk_last = last;
 	s->chunk_refusal = NULL;
 	s->chunk_back = s->txn != NULL ? S_BDAT : s->state;
-	if (session_needs_tls(s))
-		s->chunk_refusal = "530 5.7.0 must issue a STARTTLS command "
-		    "first";
+	if (needs_tls != NULL)
+		s->chunk_refusal = needs_tls;
 	else if (s->txn == NULL)
 		s->chunk_refusal = "503 5.5.1 send MAIL first";
 	else if (!s->esmtp)

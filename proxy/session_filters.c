@@ -21,6 +21,7 @@ typedef void then_fn(struct session *s);
 static void
 update_tls(struct session *s)
 {
+	const struct tls_certificate *c = s->certificate;
 	SSL *ssl = conn_tls(s->client);
 	struct facts *f = &s->facts;
 
@@ -29,6 +30,12 @@ update_tls(struct session *s)
 	f->tls_version = SSL_get_version(ssl);
 	f->tls_cipher = SSL_get_cipher_name(ssl);
 	f->tls_bits = SSL_get_cipher_bits(ssl, NULL);
+	if (c == NULL)
+		return;
+	f->tls_subject = c->subject;
+	f->tls_issuer = c->issuer;
+	f->tls_fingerprint = c->fingerprint;
+	f->tls_verified = c->verified;
 }
 
 static void
@@ -49,7 +56,7 @@ update_facts(struct session *s)
 	f->esmtp = s->esmtp;
 	f->auth_user = s->authenticated ? s->auth_user : s->login;
 	f->auth_mechanism = s->authenticated ? s->auth_mechanism : NULL;
-	f->errors = s->errors;
+	f->errors = s->past_errors + s->errors;
 	f->bad_rcpts = s->bad_rcpts + (s->txn ?
 	    (unsigned)s->txn->nrefused : 0);
 	f->messages = s->ntxns;

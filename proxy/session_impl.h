@@ -132,6 +132,7 @@ struct session {
 	bool			 name_given;	/* client_name is, too */
 	enum { NAME_UNKNOWN, NAME_ASKED, NAME_DONE, NAME_FAILED } name_state;
 	struct resolve_query	*name_query;	/* ours while NAME_ASKED */
+	struct tls_certificate	*certificate;	/* ours; NULL: none shown */
 	bool			 authenticated;
 	char			*auth_user;	/* who it says it is; ours */
 	enum auth_mech		 auth_mech;	/* of the last AUTH */
@@ -167,7 +168,8 @@ struct session {
 	enum session_state	 chunk_back;	/* state after a refused one */
 
 	uint64_t		 started_us;
-	unsigned		 errors;	/* of the client */
+	unsigned		 errors;	/* since the last message */
+	unsigned		 past_errors;	/* before it */
 	unsigned		 bad_rcpts;	/* of ended transactions */
 	unsigned		 junk;		/* since the last message */
 	unsigned		 ntxns;		/* messages the backend took */
@@ -224,8 +226,9 @@ void session_take_rcpt(struct session *s, struct txn_rcpt *r,
     const struct address *to);
 void session_approve_data(struct session *s);
 bool session_is_tls(const struct session *s);
-/* starttls = "required", and it is not there yet. */
-bool session_needs_tls(const struct session *s);
+/* NULL, or the refusal of all that is not on the way to TLS: it is required
+   and not there, or without the certificate that is. Static text. */
+const char *session_needs_tls(const struct session *s);
 /* Does this verb belong to the pipelined group, so that it need not wait? */
 bool session_is_group(enum command_verb v);
 

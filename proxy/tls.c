@@ -27,6 +27,7 @@
 #include "base/mem.h"
 
 #define TLS_ERROR_ROOM	256
+#define NAME_MAX_OCTETS	1000	/* of a subject; a longer one is not told */
 
 void
 tls_init(void)
@@ -166,6 +167,111 @@ tls_server(const char *name, const char *certificate, const char *key,
 		return NULL;
 	}
 	return ctx;
+}
+
+/* Clients */
+
+/* Whoever it is may go on: what he may do is decided later, in words. */
+static int
+on_verify(int ok, X509_STORE_CTX *store)
+{
+	(void)ok, (void)store;
+	return 1;
+}
+
+/* A ticket says who the client was, by the lights of those who gave it. */
+static int
+bind_tickets(SSL_CTX *ctx, const char *name, enum tls_ask ask,
+    const char *ca_file)
+{
+	char *all = xasprintf("%s\n%d\n%s", name, (int)ask,
+	    ca_file ? ca_file : "");
+	int r = set_session_id_context(ctx, all);
+
+	free(all);
+	return r;
+}
+
+int
+tls_ask_clients(SSL_CTX *ctx, const char *name, enum tls_ask ask,
+    const char *ca_file, char **why)
+{
+	STACK_OF(X509_NAME) *names = NULL;
+	char text[TLS_ERROR_ROOM];
+
+	ERR_clear_error();
+	if (bind_tickets(ctx, name, ask, ca_file) == -1 ||
+	    (ca_file != NULL && (SSL_CTX_load_verify_file(ctx, ca_file) != 1 ||
+	    (names = SSL_load_client_CA_file(ca_file)) == NULL))) {
+		*why = xasprintf("cannot read certificates %s: %s",
+		    ca_file ? ca_file : "", tls_error(text, sizeof(text)));
+		return -1;
+	}
+	SSL_CTX_set_client_CA_list(ctx, names);
+	SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER | SSL_VERIFY_CLIENT_ONCE,
+	    on_verify);
+	return 0;
+}
+
+/* RFC 2253 with its escapes, so that no value can look like two. */
+static char *
+name_text(const X509_NAME *name)
+{
+	BIO *out = BIO_new(BIO_s_mem());
+	char *p = NULL;
+	long len = 0;
+
+	if (out != NULL && X509_NAME_print_ex(out, name, 0,
+	    XN_FLAG_ONELINE & ~XN_FLAG_SPC_EQ) >= 0)
+		len = BIO_get_mem_data(out, &p);
+	p = xstrndup(p != NULL ? p : "", len > 0 && len <= NAME_MAX_OCTETS ?
+	    (size_t)len : 0);
+	BIO_free(out);
+	return p;
+}
+
+static void
+fingerprint(const X509 *x, char out[TLS_FINGERPRINT])
+{
+	unsigned char digest[EVP_MAX_MD_SIZE];
+	unsigned int len = 0, i;
+
+	if (X509_digest(x, EVP_sha256(), digest, &len) != 1)
+		len = 0;
+	*out = '\0';
+	for (i = 0; i < len && i < TLS_FINGERPRINT / 3; i++)
+		snprintf(out + 3 * i, TLS_FINGERPRINT - 3 * i, "%02X%s",
+		    digest[i], i + 1 < len ? ":" : "");
+}
+
+struct tls_certificate *
+tls_certificate_new(SSL *ssl)
+{
+	X509 *x = SSL_get0_peer_certificate(ssl);
+	struct tls_certificate *c;
+
+	if (x == NULL)
+		return NULL;
+	c = xcalloc(1, sizeof(*c));
+	c->verified = SSL_get_verify_result(ssl) == X509_V_OK;
+	c->subject = name_text(X509_get_subject_name(x));
+	c->issuer = name_text(X509_get_issuer_name(x));
+	fingerprint(x, c->fingerprint);
+	ERR_clear_error();
+	return c;
+}
+
+void
+tls_certificate_free(struct tls_certificate **cp)
+{
+	struct tls_certificate *c = *cp;
+
+	if (c == NULL)
+		return;
+	*cp = NULL;
+	free(c->subject);
+	free(c->issuer);
+	free(c);
 }
 
 SSL_CTX *

@@ -53,6 +53,14 @@ right_side(struct span whole, struct span left)
 	return SLICE(s.p + skip, s.len - skip);
 }
 
+/* "not in t": the comparison was made without its "not", and is told with it. */
+static bool
+says_not(const char *against)
+{
+	return *against == '!' || strncmp(against, "not ", 4) == 0 ||
+	    strncmp(against, "is not ", 7) == 0;
+}
+
 void
 trace_test(struct run *run, uint32_t e, const struct rules_value *v,
     bool held)
@@ -75,6 +83,8 @@ trace_test(struct run *run, uint32_t e, const struct rules_value *v,
 	} else {
 		t->against = one_line(run, right_side(x->span, left));
 	}
+	if (says_not(t->against))
+		t->held = !held;
 }
 
 void

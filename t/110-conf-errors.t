@@ -48,12 +48,14 @@ sub localized
 	$text =~ s,/etc/ssl/ca\.pem,$ca,g;
 	$text =~ s,/etc/ssl/\w+\.pem,$pem,g;
 	$text =~ s,/etc/ssl/\w+\.key,$key,g;
-	$text =~ s,/etc/postfix/,$dir/,g;
+	$text =~ s,/etc/(?:postfix|vratar)/,$dir/,g;
 	$text =~ s,"vratar","$me",g;
 	return $text;
 }
 
 spew('relay_recipients', "joe\@example.org OK\n");
+spew($_, localized(slurp("contrib/examples/$_")))
+    for qw(postfix-front.rules bad_clients.cidr);
 my @examples = glob 'contrib/examples/*.conf';
 cmp_ok(scalar @examples, '>=', 3, "examples: @examples");
 for my $example (@examples) {

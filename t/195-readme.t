@@ -47,6 +47,51 @@ spew("$dir/vratar.conf", $here);
 isnt(system("$vratar check -c $dir/vratar.conf >/dev/null 2>&1"), 0,
     'and would not if its table were missing');
 
+# The policy, with the table that is here.
+my ($policy) = $readme =~ /^## A policy .*?^```\n(.*?)^```/ms;
+ok(defined $policy, 'the README has a policy');
+spew("$dir/readme.rules", $policy =~ s,/etc/postfix/,$dir/,r);
+$said = `$vratar rules --explain $dir/readme.rules 2>&1`;
+is($?, 0, 'it loads') or diag $said;
+
+# What is said to be printed is printed.
+my @shown = $readme =~ /^```\n\$ (.*?)^```/msg;
+ok(scalar @shown, 'examples of commands: ' . @shown);
+for my $shown (@shown) {
+	my ($command, $output) = $shown =~ /\A((?:[^\n]*[|\\]\n)*[^\n]*\n)(.*)\z/s;
+	$command =~ s,\./vratar\b,$vratar,;
+	is(`$command`, $output, "the output of $command");
+}
+
+# Step by step: the files that are copied, where the README has them copied.
+my ($steps) = $readme =~ /^## In front of Postfix.*?^```\n(.*?)^```/ms;
+my @steps = grep { /^(?:mkdir|cp) / } split /\n/, $steps // '';
+is(scalar @steps, 3, 'steps that can be taken here');
+mkdir "$dir/etc";
+for my $step (@steps) {
+	is(system($step =~ s,/etc/,$dir/etc/,gr), 0, $step);
+}
+for my $file (glob "$dir/etc/vratar/*") {
+	my $text = slurp($file);
+	$text =~ s,/etc/(?:ssl|postfix)/(?:mx1(?=\.))?,"$dir/" . ($& =~ /mx1/ ? 'mx' : ''),ge;
+	$text =~ s,/etc/vratar/,$dir/etc/vratar/,g;
+	$text =~ s/"vratar"/"nobody"/;
+	spew($file, $text);
+}
+spew("$dir/relay_recipients", "joe\@example.org OK\n");
+spew("$dir/message", "Subject: x\n\nx\n");
+$said = `$vratar check -c $dir/etc/vratar/vratar.conf 2>&1`;
+is("$? $said", '0 ', 'vratar check has nothing to say');
+my ($try) = $readme =~ /`(vratar test -c [^`]+)`/;
+$try =~ s,^vratar,$vratar,;
+$try =~ s,/etc/vratar/,$dir/etc/vratar/,;
+$try =~ s,/path/to/a/message,$dir/message,;
+$try =~ s/\s+/ /g;
+$try =~ s/ann\@example\.net/''/;	# whose domain DNS is not asked about here
+like(`$try`, qr/^RCPT <joe\@example\.org> 250 /m, $try);
+like(`@{[$try =~ s/joe/jim/r]}`, qr/^RCPT <jim\@example\.org> 550 5\.1\.1 /m,
+    'and somebody who is not there');
+
 my %target = map { $_ => 1 } $readme =~ /(?:^|[`"])make ([a-z]+)/mg;
 is_deeply([sort keys %target], [qw(check demo install run)], 'make targets');
 my $makefile = slurp('Makefile');
@@ -57,9 +102,10 @@ for my $file (glob 'README.md */README.md proxy/*/README.md') {
 	my $base = dirname($file);
 	my %path = map { $_ => 1 } $text =~ m{`((?:[\w.-]+/)*[\w-]+(?:/|\.(?:c|h|def|md|p[lm]|sh|t|conf)))`}g,
 	    $text =~ /\]\(([^):]+)\)/g;
-	delete @path{grep { m{^/|^run/|NNN|NAME} } keys %path};
+	delete @path{grep { m{^/|^run/|NNN|NAME|^vratar\.conf} } keys %path};
 	for my $path (sort keys %path) {
-		ok(-e $path || -e "$base/$path" || -e "proxy/smtp/$path",
+		ok(-e $path || -e "$base/$path" || -e "proxy/smtp/$path" ||
+		    -e "contrib/examples/$path",
 		    "$file names $path");
 	}
 }

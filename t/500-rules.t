@@ -77,6 +77,13 @@ is($err, '', 'the example policy has no mistakes');
 is($status, 0, 'and loads');
 is(system("$vratar check --policy $dir/example.rules --listen 127.0.0.1:0 " .
     "--backend 127.0.0.1:25"), 0, 'serve would take it, too');
+SKIP: {
+	skip 'there is a configuration', 2 if -e '/etc/vratar/vratar.conf';
+	is(system("$vratar check --policy $dir/example.rules"), 0,
+	    'a policy needs no configuration');
+	isnt(system("$vratar check --policy $dir/bad.rules 2>/dev/null"), 0,
+	    'to have its mistakes found');
+}
 
 ($out, $err, $status) = rules('--fields');
 is($status, 0, 'the fields');

@@ -644,7 +644,9 @@ test_trace(void)
 	    "log   \"x\"\nat rcpt\n accept if client.ip in bad\n if size > 1K "
 	    "and\n   not tls {\n  score 2 if any rcpts in { \"b@c\" }\n }\n "
 	    "call b\n reject 550 \"no %{rcpt}\" if helo.name ~ /^m(x)/ and "
-	    "client.name\n", "client.ip=192.0.2.1\nsize=2000\nrcpt=a@b\n"
+	    "client.name and helo.name is not \"y\" and client.ip not in "
+	    "bad\n",
+	    "client.ip=192.0.2.1\nsize=2000\nrcpt=a@b\n"
 	    "rcpts=a@b,b@c\nhelo.name=mx\nclient.name=x\n");
 	struct rules_env env = facts_env(&f.facts);
 	struct rules_outcome out;
@@ -664,8 +666,10 @@ test_trace(void)
 	    "rcpt p:10 [call b] -> its block\n"
 	    "rcpt p:3 [log \"x\"] -> log x\n"
 	    "rcpt p:11 [reject 550 \"no %{rcpt}\" if helo.name ~ /^m(x)/ and "
-	    "client.name] <helo.name|\"mx\"|~ /^m(x)/|yes> <client.name|\"x\""
-	    "||yes> -> reject 550 5.7.1 no a@b\n", "each rule, in words");
+	    "client.name and helo.name is not \"y\" and client.ip not in "
+	    "bad] <helo.name|\"mx\"|~ /^m(x)/|yes> <client.name|\"x\""
+	    "||yes> <helo.name|\"mx\"|is not \"y\"|yes> <client.ip|192.0.2.1"
+	    "|not in bad|yes> -> reject 550 5.7.1 no a@b\n", "each rule, in words");
 	is_str(out.text, "no a@b", "and the outcome is the same");
 	buf_fini(&b);
 	fixture_free(&f);
