@@ -121,8 +121,28 @@ plan_access(struct load *l, const struct rule *rule, enum rules_stage stage)
 /* One rule at its stage */
 
 static void
+note_line(struct rules *r, const struct rule *rule)
+{
+	switch (rule->action) {
+	case A_HEADER_CHECKS:
+	case A_MIME_HEADER_CHECKS:
+	case A_NESTED_HEADER_CHECKS:
+		slot_for(r, FIELD_HEADER_LINE, NULL);
+		break;
+	case A_BODY_CHECKS:
+		slot_for(r, FIELD_BODY_LINE, NULL);
+		break;
+	default:
+		break;
+	}
+}
+
+/* What is only observed is never asked for. */
+static void
 note_edits(struct rules *r, const struct rule *rule)
 {
+	if (rule->observe)
+		return;
 	switch (rule->action) {
 	case A_ADD_HEADER:
 	case A_INSERT_HEADER:
@@ -130,16 +150,12 @@ note_edits(struct rules *r, const struct rule *rule)
 	case A_DELETE_HEADER:
 		r->edits_header = r->writes_header = true;
 		break;
+	case A_BODY_CHECKS:
+		r->edits_body = r->edits_envelope = true;
+		break;
 	case A_HEADER_CHECKS:
 	case A_MIME_HEADER_CHECKS:
 	case A_NESTED_HEADER_CHECKS:
-		r->edits_header = r->edits_envelope = true;
-		slot_for(r, FIELD_HEADER_LINE, NULL);
-		break;
-	case A_BODY_CHECKS:
-		r->edits_body = r->edits_envelope = true;
-		slot_for(r, FIELD_BODY_LINE, NULL);
-		break;
 	case A_ACCESS:
 		r->edits_header = r->edits_envelope = true;
 		break;
@@ -210,6 +226,7 @@ plan_entry(struct load *l, const struct rule *rule, enum rules_stage stage,
 	if (!looks_at(l->r, rule->action, stage))
 		return false;
 	warn_dead(l, rule, stage);
+	note_line(l->r, rule);
 	note_edits(l->r, rule);
 	if (rule->action == A_GROUP)
 		e->body = plan_rules(l, &rule->body, stage, call);
