@@ -221,11 +221,21 @@ chain_routed(const struct chain *c)
 	return c->route_txn != NULL ? c->route_txn : c->route_session;
 }
 
+/* There are no other codes for a greeting (RFC 5321 4.2.2, RFC 7504). */
+static void
+make_greeting(char *reply)
+{
+	memcpy(reply, *reply == '4' ? "421" :
+	    strncmp(reply, "521", 3) == 0 ? "521" : "554", 3);
+}
+
 void
 chain_decide(struct chain *c, enum verdict v, const char *reply,
     const char *by)
 {
 	chain_set_text(&c->reply, reply);
+	if (reply != NULL && c->event == EV_CONNECT)
+		make_greeting(c->reply);
 	chain_set_text(&c->by, by);
 	c->result = (struct chain_result){ v, c->reply, c->by };
 	if (EV_BIT(c->event) & EV_BITS_CONTENT)
@@ -331,6 +341,16 @@ tell_watcher(const struct chain *c, const struct place *p, enum verdict v,
 		    p->rule);
 }
 
+static const char *
+reply_of(const struct chain *c, struct place *p, enum verdict v)
+{
+	if (p->reply == NULL)
+		p->reply = xstrdup(default_reply(c, v));
+	if (c->event == EV_CONNECT)
+		make_greeting(p->reply);
+	return p->reply;
+}
+
 /* A verdict that makes sense. */
 static enum step
 merge(struct chain *c, struct place *p, enum verdict v)
@@ -339,7 +359,7 @@ merge(struct chain *c, struct place *p, enum verdict v)
 	const char *reply = NULL;
 
 	if (v == V_REJECT || v == V_TEMPFAIL)
-		reply = p->reply != NULL ? p->reply : default_reply(c, v);
+		reply = reply_of(c, p, v);
 	tell_watcher(c, p, v, reply);
 	if (v == V_SKIP)
 		p->skip_body = true;
@@ -584,13 +604,22 @@ chain_auth(struct chain *c)
 	return begin_unless_accepted(c, EV_AUTH);
 }
 
+/* Who has accepted the session has decided about each of its messages. */
+static void
+forget_decision(struct chain *c)
+{
+	if (c->session_accepted)
+		return;
+	c->decided_by = NULL;
+	chain_set_text(&c->by, NULL);
+}
+
 bool
 chain_mail(struct chain *c, struct txn *t)
 {
 	assert(c->txn == NULL);
 	c->txn = t;
-	c->decided_by = NULL;
-	chain_set_text(&c->by, NULL);
+	forget_decision(c);
 	return begin_unless_accepted(c, EV_MAIL);
 }
 
@@ -678,7 +707,7 @@ chain_end(struct chain *c)
 	chain_set_text(&c->route_txn, NULL);
 	chain_set_text(&c->route_rcpt, NULL);
 	c->decided = c->message_accepted = false;
-	c->decided_by = NULL;
+	forget_decision(c);
 	c->rcpt = NULL;
 	c->txn = NULL;
 }
