@@ -120,6 +120,7 @@ forget_answer(struct place *p)
 	free(p->rule);
 	p->reply = p->rule = NULL;
 	p->broken = NULL;
+	p->cannot_say = false;
 	p->delay_ms = 0;
 }
 
@@ -279,7 +280,7 @@ chain_fail(struct chain *c, struct place *p, const char *why)
 		    filter_event_name(c->event), log_quote(text, sizeof(text),
 		    why, strlen(why), 280), direction);
 	p->record.failed = true;
-	if (c->txn != NULL) {
+	if (c->txn != NULL && !p->cannot_say) {
 		p->failed = true;
 		txn_drop_edits(c->txn, f->name);
 	}
@@ -399,6 +400,7 @@ settle(struct chain *c, struct place *p, enum verdict v)
 	enum step step;
 
 	p->state = PLACE_IDLE;
+	p->cannot_say = v == V_FAIL && p->broken == NULL;
 	p->record.spent_us += clock_us() - p->asked_us;
 	if (c->event == EV_EOM)
 		p->in_txn = false;

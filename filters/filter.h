@@ -90,8 +90,9 @@ const char *filter_event_name(enum filter_event ev);
  *	V_SKIP		(failure)	(failure) body: like continue, and no
  *			more of the body, please; otherwise a failure
  *	V_WAIT		chain_resume() will follow
- *	V_FAIL		it could not be found out: on-failure says what follows,
- *			and the log the text of chain_reply(), if there was one
+ *	V_FAIL		it could not be found out: on-failure is the answer to
+ *			this event, and the log has the text of chain_reply(),
+ *			if there was one; the filter is asked about the next one
  *
  * A reply of 421 closes the session after it. What is refused from data on is
  * refused with the reply to the end of data (to DATA, at data), because SMTP

@@ -748,6 +748,23 @@ check_misbehaviour(void)
 	}
 }
 
+/* Who cannot say is asked again. */
+static void
+check_cannot_say(void)
+{
+	start(1);
+	fakes[0].say[EV_RCPT] = V_FAIL;
+	mail();
+	rcpt();
+	is_verdict(V_TEMPFAIL, "451 4.7.1 a filter failed; try again later",
+	    "a", "it cannot say about one recipient");
+	fakes[0].say[EV_RCPT] = V_REJECT;
+	rcpt();
+	is_verdict(V_REJECT, "550 5.7.1 refused by policy", "a",
+	    "and knows the next one");
+	stop();
+}
+
 /* Edits of a filter that fails later are gone, those of others stay. */
 static void
 check_edits(void)
@@ -922,6 +939,7 @@ main(void)
 	check_fails_closed();
 	check_delay();
 	check_misbehaviour();
+	check_cannot_say();
 	check_edits();
 	check_out_of_turn();
 	check_observe();
