@@ -248,7 +248,9 @@ static const char *
 default_reply(const struct chain *c, enum verdict v)
 {
 	if (v == V_TEMPFAIL)
-		return "451 4.7.1 not now; try again later";
+		return c->event == EV_AUTH ?
+		    "454 4.7.0 not now; try again later" :
+		    "451 4.7.1 not now; try again later";
 	switch (c->event) {
 	case EV_CONNECT:
 		return "554 5.7.1 you are not welcome here";
@@ -261,6 +263,16 @@ default_reply(const struct chain *c, enum verdict v)
 	default:
 		return "554 5.7.1 message refused by policy";
 	}
+}
+
+static const char *
+failure_reply(const struct chain *c, enum verdict v)
+{
+	if (c->event == EV_AUTH)	/* RFC 4954 6 */
+		return v == V_REJECT ? "535 5.7.8 a filter failed" :
+		    "454 4.7.0 a filter failed; try again later";
+	return v == V_REJECT ? "554 5.7.1 a filter failed" :
+	    "451 4.7.1 a filter failed; try again later";
 }
 
 enum step
@@ -287,9 +299,8 @@ chain_fail(struct chain *c, struct place *p, const char *why)
 	if (f->observe || f->on_failure == V_ACCEPT)
 		return STEP_NEXT;
 	chain_record(c, p, f->on_failure);
-	chain_decide(c, f->on_failure, f->on_failure == V_REJECT ?
-	    "554 5.7.1 a filter failed" :
-	    "451 4.7.1 a filter failed; try again later", f->name);
+	chain_decide(c, f->on_failure, failure_reply(c, f->on_failure),
+	    f->name);
 	c->decided_by = f;
 	c->decided_at = c->event;
 	return STEP_STOP;

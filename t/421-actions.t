@@ -5,7 +5,6 @@
 use strict;
 use warnings;
 use lib 't/lib';
-use MIME::Base64;
 use Test::More;
 use Backend;
 use Policy;
@@ -17,11 +16,6 @@ my $HEADER_EDITS = 0;
 my @stages = qw(connect helo auth mail rcpt data header body eom disconnect);
 my %nth = map { $stages[$_] => $_ } 0 .. $#stages;
 my @content = qw(header body eom);
-
-# The step at which the client hears of what was decided at a stage.
-my %step = (connect => 'CONNECT', helo => 'EHLO', auth => 'AUTH',
-    mail => 'MAIL', rcpt => 'RCPT', data => 'DATA', header => '.',
-    body => '.', eom => '.');
 
 # Rules of the filter behind: whoever is asked says so.
 my $late = join '', map { "at $_\n    log \"late\"\n" } @stages;
@@ -148,42 +142,10 @@ my %wrap = (
 	    Policy::address($_[2]) . "\" {\nat $_[0]\n    $_[1]\n}\n" },
 );
 
-# Play a session. Returns [step, reply] for each step, and the session's log.
-sub play
-{
-	my ($p, $n) = @_;
-	my $c = $p->client(listener => $n);
-	my $login = encode_base64("\0joe\0secret", '');
-	my @said = ([CONNECT => ''], [EHLO => 'EHLO c.example'],
-	    [AUTH => "AUTH PLAIN $login"],
-	    [MAIL => 'MAIL FROM:<a@example.org>'],
-	    [RCPT => 'RCPT TO:<b@example.com>'], [DATA => 'DATA'],
-	    ['.' => "Subject: x\r\n\r\nhello\r\n."], [QUIT => 'QUIT']);
-	my @heard;
-
-	for (@said) {
-		my ($name, $line) = @$_;
-		$c->send($line) if $line ne '';
-		my ($code, $text) = $c->reply;
-		$text =~ s/\n.*//s;
-		push @heard, [$name, $text];
-		last if $code == 0 || $name ne 'QUIT' && $code >= 400;
-	}
-	my $port = $c->port;
-	my $closed = $heard[-1][1] =~ /^(?:421|000)/ || @heard == 1;
-	$c->expect_close('closed') if $closed;
-	$c->close;
-	my ($id) = $p->log_like(qr/ connect client=127\.0\.0\.1:$port /, 'a session')
-	    =~ / (\w+) connect /;
-	$p->{seen} = 0;
-	$p->log_like(qr/ $id close /, 'ended');
-	return (\@heard, [$p->log(qr/ $id /)]);
-}
-
 sub check_replies
 {
 	my ($stage, $want, $heard) = @_;
-	my $at = $want->{at} // $step{$stage} // '';
+	my $at = $want->{at} // $Policy::STEP{$stage} // '';
 
 	for (@$heard) {
 		my ($step, $text) = @$_;
@@ -268,7 +230,7 @@ sub check
 	my ($p, $n, $stage, $want, $line) = @_;
 
 	$_->forget for $mta, $two;
-	my ($heard, $log) = play($p, $n);
+	my ($heard, $log) = Policy::play($p, $n);
 	check_replies($stage, $want, $heard);
 	check_backend($stage, $want);
 	check_late($stage, $want, $log);

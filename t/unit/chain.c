@@ -740,6 +740,8 @@ check_misbehaviour(void)
 		ok(ask_at(bad[i].at), "%s: answered", bad[i].name);
 		is_verdict(V_TEMPFAIL, bad[i].at == EV_CONNECT ?
 		    "421 4.7.1 a filter failed; try again later" :
+		    bad[i].at == EV_AUTH ?
+		    "454 4.7.0 a filter failed; try again later" :
 		    "451 4.7.1 a filter failed; try again later", "a",
 		    bad[i].name);
 		is_int(txn != NULL ? (int)txn->nedits : 0, 0,
