@@ -169,14 +169,34 @@ note_edits(struct rules *r, const struct rule *rule)
 	}
 }
 
+/* … but at connect, helo and mail. */
+static void
+tell_place(struct load *l, const struct rule *rule, enum rules_stage stage,
+    const char *call)
+{
+	const char *comma = "";
+	enum rules_stage s;
+	struct buf b;
+
+	buf_init(&b, 200);
+	for (s = 0; s < RULES_NSTAGES; s++) {
+		if (is_part_header(s) || !action_at(rule->action, s))
+			continue;
+		buf_addf(&b, "%s%s", comma, rules_stage_name(s));
+		comma = ", ";
+	}
+	load_error(l, rule->source, "\"%s\" has no place at %s%s (but at %s)",
+	    action_name(rule->action), rules_stage_name(stage), call != NULL ?
+	    ", where this block is called" : "", b.p);
+	buf_fini(&b);
+}
+
 static void
 check_at_stage(struct load *l, const struct rule *rule,
     enum rules_stage stage, const char *call)
 {
 	if (!action_at(rule->action, stage))
-		load_error(l, rule->source, "\"%s\" has no place at %s%s",
-		    action_name(rule->action), rules_stage_name(stage),
-		    call != NULL ? ", where this block is called" : "");
+		tell_place(l, rule, stage, call);
 	check_stage(l, rule->cond, stage, call);
 	check_stage(l, rule->text, stage, call);
 	check_stage(l, rule->value, stage, call);
@@ -239,8 +259,8 @@ plan_entry(struct load *l, const struct rule *rule, enum rules_stage stage,
 
 /* Questions */
 
-static bool
-asks_network(const struct rules *r, const struct expr *x)
+bool
+expr_asks_network(const struct rules *r, const struct expr *x)
 {
 	const struct table *t;
 
@@ -268,7 +288,7 @@ collect_needs(const struct rules *r, struct needs *n, uint32_t e)
 
 	if (e == 0 || n->nexprs == NEEDS_MAX)
 		return;
-	if (asks_network(r, x) && !r->exprs.v[x->a].varies)
+	if (expr_asks_network(r, x) && !r->exprs.v[x->a].varies)
 		n->exprs[n->nexprs++] = e;
 	collect_needs(r, n, x->a);
 	collect_needs(r, n, x->b);

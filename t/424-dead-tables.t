@@ -40,6 +40,7 @@ for my $kind (sort keys %address) {
 		    sort keys %reply;
 		my @texts = map { [
 			"table t \"socketmap:inet:$address{$kind}:map\"\n" .
+			"at $_->[1]\n" .
 			"    reject 550 5.9.9 \"found\" if lookup(t, \"key\")\n" .
 			"    reject 550 5.9.9 \"not found\" if \"key\" not in t\n",
 			"on-failure = \"$_->[0]\""] } @rows;
