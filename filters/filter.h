@@ -249,7 +249,7 @@ void chain_place(struct chain_slot *slot, const char *place);
 void chain_edit(struct chain_slot *slot, const struct txn_edit *edit);
 
 /* Hold the answer to this event back for so long (a tarpit), at most five
-   minutes. Other sessions go on. */
+   minutes; of several, the longest. Other sessions go on. */
 void chain_delay(struct chain_slot *slot, uint64_t ms);
 
 /* Send the recipient (at rcpt), the message (at mail) or all messages (before)
