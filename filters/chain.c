@@ -121,6 +121,7 @@ forget_answer(struct place *p)
 	free(p->rule);
 	p->reply = p->rule = NULL;
 	p->broken = NULL;
+	p->cannot_say = false;
 	p->delay_ms = 0;
 }
 
@@ -222,11 +223,21 @@ chain_routed(const struct chain *c)
 	return c->route_txn != NULL ? c->route_txn : c->route_session;
 }
 
+/* There are no other codes for a greeting (RFC 5321 4.2.2, RFC 7504). */
+static void
+make_greeting(char *reply)
+{
+	memcpy(reply, *reply == '4' ? "421" :
+	    strncmp(reply, "521", 3) == 0 ? "521" : "554", 3);
+}
+
 void
 chain_decide(struct chain *c, enum verdict v, const char *reply,
     const char *by)
 {
 	chain_set_text(&c->reply, reply);
+	if (reply != NULL && c->event == EV_CONNECT)
+		make_greeting(c->reply);
 	chain_set_text(&c->by, by);
 	c->result = (struct chain_result){ v, c->reply, c->by };
 	if (EV_BIT(c->event) & EV_BITS_CONTENT)
@@ -238,7 +249,9 @@ static const char *
 default_reply(const struct chain *c, enum verdict v)
 {
 	if (v == V_TEMPFAIL)
-		return "451 4.7.1 not now; try again later";
+		return c->event == EV_AUTH ?
+		    "454 4.7.0 not now; try again later" :
+		    "451 4.7.1 not now; try again later";
 	switch (c->event) {
 	case EV_CONNECT:
 		return "554 5.7.1 you are not welcome here";
@@ -251,6 +264,16 @@ default_reply(const struct chain *c, enum verdict v)
 	default:
 		return "554 5.7.1 message refused by policy";
 	}
+}
+
+static const char *
+failure_reply(const struct chain *c, enum verdict v)
+{
+	if (c->event == EV_AUTH)	/* RFC 4954 6 */
+		return v == V_REJECT ? "535 5.7.8 a filter failed" :
+		    "454 4.7.0 a filter failed; try again later";
+	return v == V_REJECT ? "554 5.7.1 a filter failed" :
+	    "451 4.7.1 a filter failed; try again later";
 }
 
 enum step
@@ -270,16 +293,15 @@ chain_fail(struct chain *c, struct place *p, const char *why)
 		    filter_event_name(c->event), log_quote(text, sizeof(text),
 		    why, strlen(why), 280), direction);
 	p->record.failed = true;
-	if (c->txn != NULL) {
+	if (c->txn != NULL && !p->cannot_say) {
 		p->failed = true;
 		txn_drop_wishes(c->txn, f->name);
 	}
 	if (f->observe || f->on_failure == V_ACCEPT)
 		return STEP_NEXT;
 	chain_record(c, p, f->on_failure);
-	chain_decide(c, f->on_failure, f->on_failure == V_REJECT ?
-	    "554 5.7.1 a filter failed" :
-	    "451 4.7.1 a filter failed; try again later", f->name);
+	chain_decide(c, f->on_failure, failure_reply(c, f->on_failure),
+	    f->name);
 	c->decided_by = f;
 	c->decided_at = c->event;
 	return STEP_STOP;
@@ -332,6 +354,16 @@ tell_watcher(const struct chain *c, const struct place *p, enum verdict v,
 		    p->rule);
 }
 
+static const char *
+reply_of(const struct chain *c, struct place *p, enum verdict v)
+{
+	if (p->reply == NULL)
+		p->reply = xstrdup(default_reply(c, v));
+	if (c->event == EV_CONNECT)
+		make_greeting(p->reply);
+	return p->reply;
+}
+
 /* A verdict that makes sense. */
 static enum step
 merge(struct chain *c, struct place *p, enum verdict v)
@@ -340,7 +372,7 @@ merge(struct chain *c, struct place *p, enum verdict v)
 	const char *reply = NULL;
 
 	if (v == V_REJECT || v == V_TEMPFAIL)
-		reply = p->reply != NULL ? p->reply : default_reply(c, v);
+		reply = reply_of(c, p, v);
 	tell_watcher(c, p, v, reply);
 	if (v == V_SKIP)
 		p->skip |= EV_BIT(c->event);
@@ -405,6 +437,7 @@ settle(struct chain *c, struct place *p, enum verdict v)
 	enum step step;
 
 	p->state = PLACE_IDLE;
+	p->cannot_say = v == V_FAIL && p->broken == NULL;
 	p->record.spent_us += clock_us() - p->asked_us;
 	if (c->event == EV_EOM)
 		p->in_txn = false;
@@ -614,13 +647,22 @@ chain_auth(struct chain *c)
 	return begin_unless_accepted(c, EV_AUTH);
 }
 
+/* Who has accepted the session has decided about each of its messages. */
+static void
+forget_decision(struct chain *c)
+{
+	if (c->session_accepted)
+		return;
+	c->decided_by = NULL;
+	chain_set_text(&c->by, NULL);
+}
+
 bool
 chain_mail(struct chain *c, struct txn *t)
 {
 	assert(c->txn == NULL);
 	c->txn = t;
-	c->decided_by = NULL;
-	chain_set_text(&c->by, NULL);
+	forget_decision(c);
 	return begin_unless_accepted(c, EV_MAIL);
 }
 
@@ -710,7 +752,7 @@ chain_end(struct chain *c)
 	chain_set_text(&c->route_txn, NULL);
 	chain_set_text(&c->route_rcpt, NULL);
 	c->decided = c->message_accepted = false;
-	c->decided_by = NULL;
+	forget_decision(c);
 	c->waited_ms = 0;
 	c->rcpt = NULL;
 	c->txn = NULL;

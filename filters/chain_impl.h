@@ -45,6 +45,8 @@ struct place {
 	}			 state;
 	enum verdict		 answer;	/* when ANSWERED */
 	const char		*broken;	/* its promise; static */
+	bool			 cannot_say;	/* V_FAIL: it has not lost its
+						   way, only this answer */
 	char			*reply;		/* "550 5.7.1 …"; ours */
 	char			*rule;		/* chain_place(); ours */
 	uint64_t		 delay_ms;

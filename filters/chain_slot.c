@@ -184,7 +184,10 @@ chain_delay(struct chain_slot *slot, uint64_t ms)
 
 	if (p == NULL)
 		return;
-	p->delay_ms = ms < DELAY_MAX_MS ? ms : DELAY_MAX_MS;
+	if (ms > DELAY_MAX_MS)
+		ms = DELAY_MAX_MS;
+	if (ms > p->delay_ms)
+		p->delay_ms = ms;
 }
 
 void

@@ -93,8 +93,9 @@ const char *filter_event_name(enum filter_event ev);
  *	V_SKIP		(failure)	(failure) content, body: like continue,
  *			and no more of it, please; otherwise a failure
  *	V_WAIT		chain_resume() will follow
- *	V_FAIL		it could not be found out: on-failure says what follows,
- *			and the log the text of chain_reply(), if there was one
+ *	V_FAIL		it could not be found out: on-failure is the answer to
+ *			this event, and the log has the text of chain_reply(),
+ *			if there was one; the filter is asked about the next one
  *
  * A reply of 421 or 521 closes the session after it. What is refused from data
  * on is
@@ -269,7 +270,7 @@ void chain_publish_number(struct chain_slot *slot, const char *name,
     double number);
 
 /* Hold the answer to this event back for so long (a tarpit), at most five
-   minutes. Other sessions go on. */
+   minutes; of several, the longest. Other sessions go on. */
 void chain_delay(struct chain_slot *slot, uint64_t ms);
 
 /* Send the recipient (at rcpt), the message (at mail) or all messages (before)

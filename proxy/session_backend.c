@@ -530,6 +530,26 @@ default_route(const struct session *s)
 	return r == -1 ? 0 : (size_t)r;
 }
 
+/* Where somebody logs in who has not said for whom the mail is. */
+static size_t
+login_route(const struct session *s)
+{
+	const char *name = s->chain != NULL ? chain_routed(s->chain) : NULL;
+	int r = name != NULL ? conf_find_backend(s->conf, name) : -1;
+
+	return r != -1 ? (size_t)r : default_route(s);
+}
+
+/* A login is good where it was made, so that is where the mail goes. */
+static void
+log_elsewhere(const struct session *s, size_t route)
+{
+	if (route != s->route)
+		log_info(s->id, "route backend=%s not-taken=\"the client has "
+		    "logged in at %s\"", s->conf->backends[route].name,
+		    s->conf->backends[s->route].name);
+}
+
 const char *
 session_route(struct session *s, const struct address *to)
 {
@@ -553,8 +573,10 @@ session_route(struct session *s, const struct address *to)
 			return "550 5.7.1 relay access denied: no route";
 		route = (size_t)r;
 	}
-	if (s->authenticated)
-		return NULL;	/* stays where it logged in */
+	if (s->authenticated) {
+		log_elsewhere(s, route);
+		return NULL;
+	}
 	if (!first && route != s->route)
 		return "451 4.3.0 send to this recipient separately";
 	if (!first && backend_conf(s)->addresses[0].where.lmtp)
@@ -592,8 +614,10 @@ session_auth(struct session *s, char *line)
 		fail_auth(s);
 		return;
 	}
-	if (s->backend == NULL)
-		s->route = default_route(s);
+	if (s->state != S_AUTH && s->route != login_route(s)) {
+		session_release_backend(s, false);
+		s->route = login_route(s);
+	}
 	if (s->backend != NULL && backend_is_ready(s->backend))
 		on_ready(s);
 	else

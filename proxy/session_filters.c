@@ -163,17 +163,14 @@ session_refuse(struct session *s, const char *reply)
 
 /* connect */
 
-/* There are no other codes for a greeting (RFC 5321 4.2.2, RFC 7504). */
 static void
 refuse_connection(struct session *s, const char *reply)
 {
-	int code = *reply == '4' ? 421 :
-	    strncmp(reply, "521", 3) == 0 ? 521 : 554;
 	char *text = session_tag(s, reply);
 	struct reply r;
 
 	reply_init(&r);
-	reply_set(&r, code, "%s", text + 4);
+	reply_set(&r, (int)strtol(text, NULL, 10), "%s", text + 4);
 	session_reply_as(s, &r, true);
 	reply_fini(&r);
 	free(text);

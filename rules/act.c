@@ -116,21 +116,30 @@ static const char *const verdicts[] = {
 	[RULES_DISCARD]	 = "discard",
 };
 
-/* What RFC 5321 has for a refusal at this stage. */
+/* What RFC 5321 has for a refusal at this stage; at auth, RFC 4954 6. */
 static int
 default_code(enum rules_stage stage, bool temporary)
 {
 	switch (stage) {
 	case RULES_CONNECT:
 		return temporary ? 421 : 554;
-	case RULES_HELO:
 	case RULES_AUTH:
+		return temporary ? 454 : 535;
+	case RULES_HELO:
 	case RULES_MAIL:
 	case RULES_RCPT:
 		return temporary ? 450 : 550;
 	default:
 		return temporary ? 451 : 554;
 	}
+}
+
+static const char *
+default_enhanced(enum rules_stage stage, bool temporary)
+{
+	if (stage == RULES_AUTH)
+		return temporary ? "4.7.0" : "5.7.8";
+	return temporary ? "4.7.1" : "5.7.1";
 }
 
 static void
@@ -143,7 +152,7 @@ fill_reply(struct run *run, struct rules_outcome *out)
 	if (out->code == 0)
 		out->code = default_code(run->stage, temporary);
 	if (out->enhanced == NULL || out->enhanced[0] == '\0')
-		out->enhanced = temporary ? "4.7.1" : "5.7.1";
+		out->enhanced = default_enhanced(run->stage, temporary);
 	if (out->text == NULL || out->text[0] == '\0')
 		out->text = temporary ? "Try again later" : "Access denied";
 }

@@ -785,6 +785,9 @@ check_stage(struct load *l, uint32_t e, enum rules_stage stage,
 
 	if (e == 0 || x->op == E_BAD)
 		return;
+	if (stage == RULES_DISCONNECT && expr_asks_network(l->r, x))
+		load_error(l, x->span, "at disconnect nobody waits for an "
+		    "answer from the network");
 	if (x->op == E_FIELD) {
 		f = l->r->slots.v[x->n].field;
 		if (!field_at(f, stage))

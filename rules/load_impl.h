@@ -188,10 +188,12 @@ void list_fini(struct constants *c);
    false: told. A condition is what is true or not, or there or not. */
 bool check_condition(struct load *l, uint32_t e);
 bool check_value(struct load *l, uint32_t e);
-/* Do all its fields exist at this stage? call: the block is called here, as
+/* Do all its fields exist at this stage, and can it be asked? call: the block is called here, as
    opposed to written; or NULL. */
 void check_stage(struct load *l, uint32_t e, enum rules_stage stage,
     const char *call);
+/* Is this node, not what is below it, a question to the network? plan.c */
+bool expr_asks_network(const struct rules *r, const struct expr *x);
 /* Everything of a rule that is the same at each stage. */
 void check_rules(struct load *l, struct rule_list *list);
 /* Check all rules and blocks. */

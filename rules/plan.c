@@ -124,15 +124,37 @@ plan_access(struct load *l, const struct rule *rule, enum rules_stage stage)
 /* One rule at its stage */
 
 static void
-note_checks(struct rules *r, const struct rule *rule, enum entry_of of)
+note_checks(struct rules *r, const struct rule *rule, enum entry_of of,
+    enum rules_field line)
 {
 	if (rule->n < r->tables.n)
 		r->tables.v[rule->n].checks |= 1u << of;
+	slot_for(r, line, NULL);
 }
 
 static void
+note_lines(struct rules *r, const struct rule *rule)
+{
+	switch (rule->action) {
+	case A_HEADER_CHECKS:
+	case A_MIME_HEADER_CHECKS:
+	case A_NESTED_HEADER_CHECKS:
+		note_checks(r, rule, OF_HEADER, FIELD_HEADER_LINE);
+		break;
+	case A_BODY_CHECKS:
+		note_checks(r, rule, OF_BODY, FIELD_BODY_LINE);
+		break;
+	default:
+		break;
+	}
+}
+
+/* What is only observed is never asked for. */
+static void
 note_edits(struct rules *r, const struct rule *rule)
 {
+	if (rule->observe)
+		return;
 	switch (rule->action) {
 	case A_ADD_HEADER:
 	case A_INSERT_HEADER:
@@ -140,18 +162,12 @@ note_edits(struct rules *r, const struct rule *rule)
 	case A_DELETE_HEADER:
 		r->edits_header = r->writes_header = true;
 		break;
+	case A_BODY_CHECKS:
+		r->edits_body = r->edits_envelope = true;
+		break;
 	case A_HEADER_CHECKS:
 	case A_MIME_HEADER_CHECKS:
 	case A_NESTED_HEADER_CHECKS:
-		note_checks(r, rule, OF_HEADER);
-		r->edits_header = r->edits_envelope = true;
-		slot_for(r, FIELD_HEADER_LINE, NULL);
-		break;
-	case A_BODY_CHECKS:
-		note_checks(r, rule, OF_BODY);
-		r->edits_body = r->edits_envelope = true;
-		slot_for(r, FIELD_BODY_LINE, NULL);
-		break;
 	case A_ACCESS:
 		r->edits_header = r->edits_envelope = true;
 		break;
@@ -165,14 +181,34 @@ note_edits(struct rules *r, const struct rule *rule)
 	}
 }
 
+/* … but at connect, helo and mail. */
+static void
+tell_place(struct load *l, const struct rule *rule, enum rules_stage stage,
+    const char *call)
+{
+	const char *comma = "";
+	enum rules_stage s;
+	struct buf b;
+
+	buf_init(&b, 200);
+	for (s = 0; s < RULES_NSTAGES; s++) {
+		if (is_part_header(s) || !action_at(rule->action, s))
+			continue;
+		buf_addf(&b, "%s%s", comma, rules_stage_name(s));
+		comma = ", ";
+	}
+	load_error(l, rule->source, "\"%s\" has no place at %s%s (but at %s)",
+	    action_name(rule->action), rules_stage_name(stage), call != NULL ?
+	    ", where this block is called" : "", b.p);
+	buf_fini(&b);
+}
+
 static void
 check_at_stage(struct load *l, const struct rule *rule,
     enum rules_stage stage, const char *call)
 {
 	if (!action_at(rule->action, stage))
-		load_error(l, rule->source, "\"%s\" has no place at %s%s",
-		    action_name(rule->action), rules_stage_name(stage),
-		    call != NULL ? ", where this block is called" : "");
+		tell_place(l, rule, stage, call);
 	check_stage(l, rule->cond, stage, call);
 	check_stage(l, rule->text, stage, call);
 	check_stage(l, rule->value, stage, call);
@@ -222,6 +258,7 @@ plan_entry(struct load *l, const struct rule *rule, enum rules_stage stage,
 	if (!looks_at(l->r, rule->action, stage))
 		return false;
 	warn_dead(l, rule, stage);
+	note_lines(l->r, rule);
 	note_edits(l->r, rule);
 	if (rule->action == A_GROUP)
 		e->body = plan_rules(l, &rule->body, stage, call);
@@ -234,8 +271,8 @@ plan_entry(struct load *l, const struct rule *rule, enum rules_stage stage,
 
 /* Questions */
 
-static bool
-asks_network(const struct rules *r, const struct expr *x)
+bool
+expr_asks_network(const struct rules *r, const struct expr *x)
 {
 	const struct table *t;
 
@@ -263,7 +300,7 @@ collect_needs(const struct rules *r, struct needs *n, uint32_t e)
 
 	if (e == 0 || n->nexprs == NEEDS_MAX)
 		return;
-	if (asks_network(r, x) && !r->exprs.v[x->a].varies)
+	if (expr_asks_network(r, x) && !r->exprs.v[x->a].varies)
 		n->exprs[n->nexprs++] = e;
 	collect_needs(r, n, x->a);
 	collect_needs(r, n, x->b);

@@ -38,8 +38,8 @@ subtest 'connect' => sub {
 		$c->send('EHLO x');
 		is($c->expect_close, '', 'and nothing more');
 	}
-	$p->log_like(qr/verdict filter=script at=connect verdict=reject rule=127\.0\.0\.2 reply="550 5\.7\.1 not you"/,
-	    'logged');
+	$p->log_like(qr/verdict filter=script at=connect verdict=reject rule=127\.0\.0\.2 reply="554 5\.7\.1 not you"/,
+	    'logged as it was said');
 	# Accept at connect: no filter is asked any more, or it would refuse.
 	my $c = $p->client(from => '127.0.0.6');
 	$c->hello;

@@ -302,6 +302,13 @@ check_interest(void)
 /* Verdicts */
 
 static void
+reply_4xx(struct chain_slot *slot, enum filter_event ev)
+{
+	(void)ev;
+	chain_reply(slot, 450, NULL, "x");
+}
+
+static void
 check_connect(void)
 {
 	start(2);
@@ -310,6 +317,12 @@ check_connect(void)
 	is_verdict(V_REJECT, "554 5.7.1 you are not welcome here", "a",
 	    "reject at connect");
 	is_heard("a.connect ", "the others are not asked");
+	stop();
+	start(1);
+	fakes[0].act = reply_4xx;
+	fakes[0].say[EV_CONNECT] = V_TEMPFAIL;
+	chain_connect(chain);
+	is_verdict(V_TEMPFAIL, "421 x", "a", "a greeting has its own codes");
 	stop();
 	start(2);
 	fakes[0].say[EV_HELO] = V_ACCEPT;
@@ -838,13 +851,6 @@ late_route(struct chain_slot *slot, enum filter_event ev)
 	chain_route(slot, "x");
 }
 
-static void
-reply_4xx(struct chain_slot *slot, enum filter_event ev)
-{
-	(void)ev;
-	chain_reply(slot, 450, NULL, "x");
-}
-
 static const struct {
 	const char		*name;
 	void			(*act)(struct chain_slot *, enum filter_event);
@@ -893,13 +899,33 @@ check_misbehaviour(void)
 		fakes[0].act = bad[i].act;
 		fakes[0].say[bad[i].at] = bad[i].say;
 		ok(ask_at(bad[i].at), "%s: answered", bad[i].name);
-		is_verdict(V_TEMPFAIL,
+		is_verdict(V_TEMPFAIL, bad[i].at == EV_CONNECT ?
+		    "421 4.7.1 a filter failed; try again later" :
+		    bad[i].at == EV_AUTH ?
+		    "454 4.7.0 a filter failed; try again later" :
 		    "451 4.7.1 a filter failed; try again later", "a",
 		    bad[i].name);
 		is_int(txn != NULL ? (int)txn->nedits : 0, 0,
 		    "nothing of its is left");
 		stop();
 	}
+}
+
+/* Who cannot say is asked again. */
+static void
+check_cannot_say(void)
+{
+	start(1);
+	fakes[0].say[EV_RCPT] = V_FAIL;
+	mail();
+	rcpt();
+	is_verdict(V_TEMPFAIL, "451 4.7.1 a filter failed; try again later",
+	    "a", "it cannot say about one recipient");
+	fakes[0].say[EV_RCPT] = V_REJECT;
+	rcpt();
+	is_verdict(V_REJECT, "550 5.7.1 refused by policy", "a",
+	    "and knows the next one");
+	stop();
 }
 
 /* Edits of a filter that fails later are gone, those of others stay. */
@@ -1080,6 +1106,7 @@ main(void)
 	check_fails_closed();
 	check_delay();
 	check_misbehaviour();
+	check_cannot_say();
 	check_edits();
 	check_out_of_turn();
 	check_observe();

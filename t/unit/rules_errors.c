@@ -170,13 +170,19 @@ static const struct {
 
 	/* Actions and stages */
 	{ "at connect\n quarantine\n",
-	    "p:2:2: \"quarantine\" has no place at connect\n" },
+	    "p:2:2: \"quarantine\" has no place at connect (but at mail, rcpt, "
+	    "data, header, body, eom)\n" },
 	{ "at disconnect\n reject\n",
-	    "p:2:2: \"reject\" has no place at disconnect\n" },
+	    "p:2:2: \"reject\" has no place at disconnect (but at connect, "
+	    "helo, auth, mail, rcpt, data, header, body, eom)\n" },
+	{ "at disconnect\n log \"x\" if resolves(helo.name)\n",
+	    "p:2:13: at disconnect nobody waits for an answer from the "
+	    "network\n" },
 	{ "at rcpt\n use body_checks \"static:OK\"\n",
-	    "p:2:2: \"use body_checks\" has no place at rcpt\n" },
+	    "p:2:2: \"use body_checks\" has no place at rcpt (but at body)\n" },
 	{ "block b\n route to x\nat eom\n call b\n", "p:2:2: \"route to\" has "
-	    "no place at eom, where this block is called\n" },
+	    "no place at eom, where this block is called (but at connect, "
+	    "helo, auth, mail, rcpt)\n" },
 	{ "at rcpt\n reject\n accept\n", "warning p:3:2: this rule never "
 	    "runs: reject above it has no condition\n" },
 
