@@ -293,9 +293,10 @@ chain_fail(struct chain *c, struct place *p, const char *why)
 		    filter_event_name(c->event), log_quote(text, sizeof(text),
 		    why, strlen(why), 280), direction);
 	p->record.failed = true;
-	if (c->txn != NULL && !p->cannot_say) {
-		p->failed = true;
-		txn_drop_wishes(c->txn, f->name);
+	if (c->txn != NULL) {
+		p->failed |= !p->cannot_say;
+		if (p->failed || c->event >= EV_DATA)
+			txn_drop_wishes(c->txn, f->name);
 	}
 	if (f->observe || f->on_failure == V_ACCEPT)
 		return STEP_NEXT;

@@ -204,6 +204,9 @@ END
 	    '192.0.2.7', '--helo', 'x', '--from', 'a@b.example', '--rcpt',
 	    'c@d.example', '--set', 'dns-servers=127.0.0.1@9', '--set', 'dns-timeout=100ms');
 	my ($status, $said) = Run::run(@base, "$file");
+	is($status >> 8, 75, 'a name that DNS cannot tell');
+	like($said, qr/^RCPT <c\@d\.example> 451 4\.7\.1 /m, 'is no reason to refuse');
+	($status, $said) = Run::run(@base, '--client-name', 'foe.example', "$file");
 	is($status >> 8, 1, 'refused');
 	like($said, qr/^RCPT <c\@d\.example> 550 5\.7\.1 log in first$/m, 'in its words');
 	($status, $said) = Run::run(@base, '--client-name', 'friend.example', "$file");

@@ -538,7 +538,7 @@ check_findings(void)
 	is_int(txn->nfindings, TXN_FINDINGS_MAX, "there is a limit");
 	end_txn();
 	chain_connect(chain);
-	is_verdict(V_TEMPFAIL, "451 4.7.1 a filter failed; try again later",
+	is_verdict(V_TEMPFAIL, "421 4.7.1 a filter failed; try again later",
 	    "a", "outside of a message it is a failure");
 	stop();
 }
