@@ -14,17 +14,33 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "rules/table.h"
 #include "smtp/address.h"
 
 struct conf;
+struct keys;
+
+/* Why not. */
+struct access_refusal {
+	char		 reply[ADDRESS_ROOM + 128];	/* "550 5.1.1 …" */
+	const char	*by;		/* the setting that refused */
+};
+
+enum access {
+	ACCESS_YES,
+	ACCESS_NO,		/* there is a refusal */
+	ACCESS_ASK		/* recipients is a remote table: look the keys
+				   up in it, and then access_found() */
+};
 
 /*
- * May this recipient be forwarded? Returns NULL, or the reply ("550 5.1.1 …";
- * in out, which has room for outlen octets), and in *by the setting that
- * refused. authenticated: the client logged in; then the rest of the world is
- * open to it.
+ * May this recipient be forwarded? authenticated: the client logged in; then
+ * the rest of the world is open to it. keys is for ACCESS_ASK (rules/keys.h).
  */
-const char *access_rcpt(const struct conf *c, const struct address *to,
-    bool authenticated, char *out, size_t outlen, const char **by);
+enum access access_rcpt(const struct conf *c, const struct address *to,
+    bool authenticated, struct keys *keys, struct access_refusal *why);
+/* The same when the table has answered; never ACCESS_ASK. */
+enum access access_found(const struct address *to, enum table_result r,
+    struct access_refusal *why);
 
 #endif

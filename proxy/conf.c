@@ -172,10 +172,6 @@ load_recipients(struct loader *l)
 	if (l->c->recipients_spec == NULL)
 		return;
 	*t = table_open_strict(l->c->recipients_spec, on_table_mistake, l);
-	/* A recipient is judged at once (access.c). */
-	if (*t != NULL && table_is_remote(*t))
-		on_table_mistake(l, "a table behind a socket cannot be asked "
-		    "here yet");
 }
 
 static void

@@ -326,6 +326,7 @@ session_close(struct session *s, enum close_reason why)
 	s->then = NULL;
 	session_cancel_probe(s);
 	session_forget_name(s);
+	session_forget_recipient(s);
 	session_end_chain(s);
 	txn_free(&s->txn);
 	intake_free(&s->intake);

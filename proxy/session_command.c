@@ -16,6 +16,7 @@
 #include "proxy/access.h"
 #include "proxy/auth_user.h"
 #include "proxy/session_impl.h"
+#include "rules/keys.h"
 #include "smtp/xclient.h"
 
 typedef void command_fn(struct session *s, const struct command *c);
@@ -28,6 +29,7 @@ static command_fn cmd_helo, cmd_ehlo, cmd_mail, cmd_rcpt, cmd_data, cmd_bdat,
 			 IN(S_BDAT))
 
 #define NOT_GIVEN	"?"	/* no name that XCLIENT can give */
+#define RECIPIENT_MS	10000	/* for a remote table of recipients to answer */
 
 #define CMD_JUNK	1	/* harmless once, an attack a thousand times */
 #define CMD_BEFORE_TLS	2	/* works where starttls = "required" */
@@ -426,15 +428,104 @@ session_take_rcpt(struct session *s, struct txn_rcpt *r,
 	txn_add_rcpt(s->txn, r);
 }
 
+/* relay-domains and recipients have nothing against it; r is ours. */
+static void
+approve_rcpt(struct session *s, struct txn_rcpt *r, const struct address *to)
+{
+	if (s->chain != NULL)
+		session_ask_rcpt(s, r, to);
+	else
+		session_take_rcpt(s, r, to);
+}
+
+/* The table has said whether the recipient is there, or could not. */
+static void
+after_lookup(struct session *s)
+{
+	struct txn_rcpt *r = s->asked_rcpt;
+	struct address to = *s->asked_to;
+	struct access_refusal why;
+
+	s->asked_rcpt = NULL;
+	free(s->asked_to);
+	s->asked_to = NULL;
+	s->txn->nwaiting--;
+	if (access_found(&to, s->found, &why) == ACCESS_YES)
+		approve_rcpt(s, r, &to);
+	else {
+		refuse_rcpt(s, why.reply, why.by, &to);
+		txn_rcpt_free(&r);
+	}
+	if (s->state != S_CLOSING && s->txn != NULL)
+		session_end_if_refused(s);
+}
+
+static void
+on_lookup(void *arg, enum table_result r, const char *value)
+{
+	struct session *s;
+
+	(void)value;
+	OBJ_CAST(s, arg, SESSION_MAGIC);
+	s->lookup = NULL;
+	s->found = r;
+	session_resume(s);
+}
+
+void
+session_forget_recipient(struct session *s)
+{
+	lookup_cancel(&s->lookup);
+}
+
+static void
+look_up(struct session *s, struct txn_rcpt *r, const struct address *to,
+    const struct keys *keys)
+{
+	s->asked_rcpt = r;
+	s->asked_to = xmalloc(sizeof(*to));
+	*s->asked_to = *to;
+	s->txn->nwaiting++;		/* it keeps the transaction open */
+	if (s->w->recipients == NULL) {
+		s->found = TABLE_FAILED;
+		after_lookup(s);
+		return;
+	}
+	s->lookup = lookup(s->w->recipients, keys, RECIPIENT_MS, on_lookup, s);
+	session_wait(s, BUSY_RECIPIENT, after_lookup);
+}
+
+/* The syntax is good: may he be written to? */
+static void
+check_rcpt(struct session *s, const struct address *to,
+    const struct params *params)
+{
+	struct access_refusal why;
+	struct keys keys;
+
+	keys_init(&keys);
+	switch (access_rcpt(s->conf, to, s->authenticated || s->login != NULL,
+	    &keys, &why)) {
+	case ACCESS_YES:
+		approve_rcpt(s, txn_rcpt_new(to, params), to);
+		break;
+	case ACCESS_NO:
+		refuse_rcpt(s, why.reply, why.by, to);
+		break;
+	case ACCESS_ASK:
+		look_up(s, txn_rcpt_new(to, params), to, &keys);
+		break;
+	}
+	keys_fini(&keys);
+}
+
 static void
 cmd_rcpt(struct session *s, const struct command *c)
 {
-	char room[ADDRESS_ROOM + 128];
 	struct address to;
 	struct params params;
 	struct slice path;
-	const char *reply, *why, *by;
-	struct txn_rcpt *r;
+	const char *why;
 	size_t used;
 
 	if (command_path_arg(c->arg, "TO", s->conf->lenient_paths, &path)) {
@@ -456,16 +547,8 @@ cmd_rcpt(struct session *s, const struct command *c)
 	else if (s->txn->naccepted + s->txn->nwaiting >= recipient_limit(s))
 		refuse_rcpt(s, "452 4.5.3 too many recipients",
 		    "recipient-limit", &to);
-	else if ((reply = access_rcpt(s->conf, &to, s->authenticated ||
-	    s->login != NULL, room, sizeof(room), &by)) != NULL)
-		refuse_rcpt(s, reply, by, &to);
-	else {
-		r = txn_rcpt_new(&to, &params);
-		if (s->chain != NULL)
-			session_ask_rcpt(s, r, &to);
-		else
-			session_take_rcpt(s, r, &to);
-	}
+	else
+		check_rcpt(s, &to, &params);
 }
 
 /* Content */

@@ -338,8 +338,8 @@ take_discarded(struct session *s, const struct txn_rcpt *r)
 
 /* The transaction hung on this recipient: end_refused_mail() did not end it
    while somebody was asked. */
-static void
-end_if_refused(struct session *s)
+void
+session_end_if_refused(struct session *s)
 {
 	struct txn *t = s->txn;
 
@@ -381,7 +381,7 @@ after_rcpt(struct session *s)
 	free(s->asked_to);
 	s->asked_to = NULL;
 	if (s->state != S_CLOSING)
-		end_if_refused(s);
+		session_end_if_refused(s);
 }
 
 void

@@ -24,6 +24,7 @@
 #include "base/net.h"
 #include "base/obj.h"
 #include "filters/chain.h"
+#include "filters/lookup.h"
 #include "filters/txn.h"
 #include "proxy/backend.h"
 #include "proxy/conf.h"
@@ -60,6 +61,7 @@ enum session_busy {		/* why the next command has to wait */
 	BUSY_NO,		/* it has not; read on */
 	BUSY_REPLIES,		/* replies to earlier commands are to come */
 	BUSY_NAME,		/* filters want to know the client's name */
+	BUSY_RECIPIENT,		/* a table is asked whether he is there */
 	BUSY_FILTERS,		/* they have been asked */
 	BUSY_PROBE,		/* the capabilities are not known yet */
 	BUSY_BACKEND,		/* the reply to AUTH or content is to come */
@@ -142,8 +144,11 @@ struct session {
 
 	struct chain		*chain;		/* ours; NULL: no filters */
 	struct facts		 facts;		/* for them */
-	struct txn_rcpt		*asked_rcpt;	/* they are asked about; ours */
+	struct txn_rcpt		*asked_rcpt;	/* they, or a table, are asked
+						   about; ours */
 	struct address		*asked_to;	/* the same; ours */
+	struct lookup		*lookup;	/* of the table; its client's */
+	enum table_result	 found;		/* by it */
 	char			*last_words;	/* a 421 or 521; ours */
 	size_t			 replays;	/* replies to an envelope that
 						   was said again, to come */
@@ -225,6 +230,8 @@ void session_helo(struct session *s);	/* the reply to HELO or EHLO */
 void session_take_rcpt(struct session *s, struct txn_rcpt *r,
     const struct address *to);
 void session_approve_data(struct session *s);
+/* Nobody wants to know any more whether the recipient is there. */
+void session_forget_recipient(struct session *s);
 bool session_is_tls(const struct session *s);
 /* NULL, or the refusal of all that is not on the way to TLS: it is required
    and not there, or without the certificate that is. Static text. */
@@ -272,6 +279,9 @@ void session_ask_mail(struct session *s);	/* then session_mail() */
 /* r is ours from now on; then session_take_rcpt(). */
 void session_ask_rcpt(struct session *s, struct txn_rcpt *r,
     const struct address *to);
+/* A recipient that was asked about has its reply: the transaction that hung
+   on it ends. */
+void session_end_if_refused(struct session *s);
 void session_ask_data(struct session *s);	/* session_approve_data() */
 void session_ask_chunk(struct session *s);	/* session_approve_chunk() */
 /* A piece of content; false: the filters think about it, read no more. */

@@ -16,6 +16,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/obj.h"
+#include "filters/lookup.h"
 #include "proxy/backend.h"
 #include "proxy/channel.h"
 #include "proxy/conf.h"
@@ -24,6 +25,7 @@
 #include "proxy/privs.h"
 #include "proxy/resolve.h"
 #include "proxy/session.h"
+#include "rules/table.h"
 
 static void on_line(void *, const char *);
 static void on_master_gone(void *);
@@ -69,6 +71,21 @@ prepare(struct worker *w)
 	return 0;
 }
 
+static void
+start_recipients(struct worker *w)
+{
+	struct table *t = w->conf->recipients;
+	char *why;
+
+	if (t == NULL || !table_is_remote(t))
+		return;
+	w->recipients = lookup_client_new(w->base, t, &why);
+	if (w->recipients != NULL)
+		return;
+	log_error(0, "recipients failed=\"%s\"", why);
+	free(why);
+}
+
 void
 worker_start_filters(struct worker *w)
 {
@@ -77,6 +94,7 @@ worker_start_filters(struct worker *w)
 
 	w->filters.base = w->base;
 	filter_dns_init(&w->filters, w->resolver);
+	start_recipients(w);
 	for (i = 0; i < w->conf->nfilters; i++) {
 		f = w->conf->filters[i];
 		if (f->type->start != NULL)
@@ -96,6 +114,7 @@ worker_stop_filters(struct worker *w)
 		if (f->type->stop != NULL)
 			f->type->stop(f->self.priv);
 	}
+	lookup_client_free(&w->recipients);
 }
 
 static void

@@ -25,6 +25,7 @@ struct channel;
 struct conf;
 struct event_base;
 struct listener;
+struct lookup_client;
 struct pool;
 struct resolver;
 struct session;
@@ -41,6 +42,8 @@ struct worker {
 	size_t			 nlisteners;
 	struct pool		**pools;	/* as conf->backends; ours */
 	struct resolver		*resolver;	/* ours */
+	struct lookup_client	*recipients;	/* of a remote table; ours; NULL:
+						   none, or it failed */
 	struct filter_worker	 filters;	/* what filters get of us */
 	bool			 filters_started;
 	struct session		*sessions;	/* all, linked; theirs */
@@ -70,7 +73,8 @@ struct worker_socket {
 int worker_run(const struct conf *conf, const struct worker_socket *sockets,
     size_t nsockets, int channel);
 
-/* Tell the filters of the loop; w->resolver is there. And of the end. */
+/* Tell the filters, and the table of recipients, of the loop; w->resolver is
+   there. And of the end. */
 void worker_start_filters(struct worker *w);
 void worker_stop_filters(struct worker *w);
 

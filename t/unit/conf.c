@@ -188,10 +188,6 @@ static const struct {
 	    "c:4: recipients: no table type \"mysql\" (there is texthash: "
 	    "hash: btree: lmdb: cdb: pcre: regexp: cidr: inline: static: "
 	    "union: unionmap: pipemap: socketmap: tcp:)\n" },
-	{ "recipients behind a socket", BLOCKS
-	    "recipients = \"union:{static:a, tcp:127.0.0.1:1}\"\n",
-	    "c:4: recipients: a table behind a socket cannot be asked here "
-	    "yet\n" },
 	{ "recipients with several mistakes", BLOCKS
 	    "recipients = \"pcre:{{/(/ x}, {/a/y z}}\"\n",
 	    "c:4: recipients: {{/(/ x}, {/a/y z}}:1: pattern, character 2: "
