@@ -4,7 +4,7 @@
  * the client was told. One line of the log:
  *
  *	decision from=<a@example.org> accepted=1 refused=2 verdict=reject
- *	at=eom by=policy.rules:17 reply="554 5.7.1 …"
+ *	at=eom by=policy.rules:17 reply="554 5.7.1 …" id=4f0c2a91.2
  *	filter.policy=reject@eom,317us,policy.rules:17
  *	rspamd.score=12.5 rspamd.symbols=GTUBE,MISSING_DATE
  *
@@ -144,6 +144,8 @@ chain_log_record(const struct chain *c)
 		buf_addf(&b, " reply=%s", quoted(reply, t->reply));
 	if (t->queue_id != NULL)
 		buf_addf(&b, " queue-id=%s", quoted(by, t->queue_id));
+	buf_addf(&b, " id=%08llx.%u", (unsigned long long)c->facts->id,
+	    t->serial);
 	for (i = 0; i < c->conf->n; i++)
 		add_filter(&b, c->places[i]);
 	add_findings(&b, t);

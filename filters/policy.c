@@ -388,7 +388,7 @@ follow(const struct policy_session *ps, const struct rules_outcome *o)
 	return verdict_of(ps, o);
 }
 
-static enum verdict
+static void
 fail(const struct policy_session *ps, const struct rules_outcome *o)
 {
 	char why[1200], place[1200];
@@ -402,7 +402,6 @@ fail(const struct policy_session *ps, const struct rules_outcome *o)
 		chain_place(ps->slot, o->place);
 	if (o->why != NULL)
 		chain_reply(ps->slot, 451, "4.7.1", "%s", o->why);
-	return V_FAIL;
 }
 
 /* Running */
@@ -452,6 +451,10 @@ next_stage(struct policy_session *ps)
 	return true;
 }
 
+/*
+ * One line that cannot be judged does not keep the others, or what is said at
+ * eom, from being looked at.
+ */
 static enum verdict
 run(struct policy_session *ps)
 {
@@ -465,13 +468,15 @@ run(struct policy_session *ps)
 		case RULES_WAIT:
 			return V_WAIT;
 		case RULES_FAILED:
-			return fail(ps, &out);
+			fail(ps, &out);
+			ps->failed = true;
+			break;
 		case RULES_DONE:
 			v = follow(ps, &out);
 			break;
 		}
 	} while (v == V_CONTINUE && next_stage(ps));
-	return v;
+	return v == V_CONTINUE && ps->failed ? V_FAIL : v;
 }
 
 static void
@@ -511,7 +516,7 @@ session_of(struct chain_slot *slot)
 	ps->rcpt = NULL;
 	ps->header = NULL;
 	ps->line = SLICE("", 0);
-	ps->finishing = false;
+	ps->finishing = ps->failed = false;
 	return ps;
 }
 

@@ -46,6 +46,7 @@ struct policy_session {
 	struct slice		 line;		/* of the body; in the
 						   transaction's memory */
 	bool			 finishing;	/* eom follows the last line */
+	bool			 failed;	/* a stage of this event */
 };
 
 /* The slot's transaction memory. */

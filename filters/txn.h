@@ -125,6 +125,7 @@ struct txn {
 	char		*reply;		/* the last word to the client; ours */
 	char		*queue_id;	/* the backend's, or NULL; ours */
 	size_t		 edit_octets, header_octets, finding_octets;
+	unsigned	 serial;	/* in its session, from 1 */
 };
 
 struct txn *txn_new(const struct address *from, const struct params *p);

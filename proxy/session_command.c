@@ -390,6 +390,7 @@ cmd_mail(struct session *s, const struct command *c)
 		return;
 	}
 	s->txn = txn_new(&from, &params);
+	s->txn->serial = ++s->serial;
 	session_ask_mail(s);
 }
 

@@ -141,9 +141,13 @@ session_say_last_words(struct session *s)
 char *
 session_tag(const struct session *s, const char *reply)
 {
+	unsigned long long id = s->id;
+
 	if (!s->conf->reply_id)
 		return xstrdup(reply);
-	return xasprintf("%s (%08llx)", reply, (unsigned long long)s->id);
+	if (s->chain != NULL && s->refuses_txn)
+		return xasprintf("%s (%08llx.%u)", reply, id, s->serial);
+	return xasprintf("%s (%08llx)", reply, id);
 }
 
 void
@@ -229,6 +233,7 @@ session_ask_helo(struct session *s)
 {
 	bool answered = true;
 
+	s->refuses_txn = false;
 	if (s->chain != NULL) {
 		update_facts(s);
 		answered = chain_helo(s->chain);
@@ -267,6 +272,7 @@ after_auth(struct session *s)
 void
 session_ask_auth(struct session *s)
 {
+	s->refuses_txn = false;
 	update_facts(s);
 	go_on(s, chain_auth(s->chain), after_auth);
 }
@@ -314,6 +320,7 @@ session_ask_mail(struct session *s)
 {
 	bool answered = true;
 
+	s->refuses_txn = true;
 	if (s->chain != NULL) {
 		update_facts(s);
 		answered = chain_mail(s->chain, s->txn);

@@ -178,6 +178,9 @@ struct session {
 	unsigned		 bad_rcpts;	/* of ended transactions */
 	unsigned		 junk;		/* since the last message */
 	unsigned		 ntxns;		/* messages the backend took */
+	unsigned		 serial;	/* transactions that began */
+	bool			 refuses_txn;	/* what we refuse is of the
+						   last of them */
 };
 
 /* session.c */
@@ -287,7 +290,8 @@ void session_ask_chunk(struct session *s);	/* session_approve_chunk() */
 /* A piece of content; false: the filters think about it, read no more. */
 bool session_feed(struct session *s, const char *p, size_t len);
 void session_ask_eom(struct session *s);	/* session_approve_content() */
-/* Our refusal, with the id of the session if that is wanted; ours to free. */
+/* Our refusal, with the id of the session or transaction if that is wanted;
+   ours to free. */
 char *session_tag(const struct session *s, const char *reply);
 /* The same as the reply to this command; a 421 or 521 becomes the last words. */
 void session_refuse(struct session *s, const char *reply);

@@ -89,7 +89,7 @@ subtest 'mail' => sub {
 	$c->expect(qr/^451 4\.7\.1 later$/, 'temporarily');
 	$c->expect(qr/^503 /, 'no DATA');
 	is(scalar $mta->commands(qr/^MAIL/), 0, 'the backend hears nothing');
-	$p->log_like(qr/decision from=bad\@example\.org accepted=0 refused=0 verdict=reject at=mail by=bad\@ reply="550 5\.7\.1 not from you" filter\.script=reject\@mail,\d+us,bad\@/,
+	$p->log_like(qr/decision from=bad\@example\.org accepted=0 refused=0 verdict=reject at=mail by=bad\@ reply="550 5\.7\.1 not from you" id=\w+\.\d+ filter\.script=reject\@mail,\d+us,bad\@/,
 	    'the decision record');
 	# Accept at mail: the recipients are not asked about.
 	$c->deliver('good@example.org', 'b@example.com');
@@ -281,15 +281,18 @@ subtest 'reply-id' => sub {
 	$c->send('MAIL FROM:<bad@example.org>', 'MAIL FROM:<a@example.org>',
 	    'RCPT TO:<bad@example.com>', 'RCPT TO:<x@example.net>',
 	    'RCPT TO:<b@example.com>');
-	$c->expect(qr/^550 .*\($id\)$/, 'sender');
+	$c->expect(qr/^550 .*\($id\.1\)$/, 'sender');
 	$c->expect(qr/^250 /);
-	$c->expect(qr/^550 .*\($id\)$/, 'recipient');
-	$c->expect(qr/^550 5\.7\.1 .*\($id\)$/, 'relay access');
+	$c->expect(qr/^550 .*\($id\.2\)$/, 'recipient');
+	$c->expect(qr/^550 5\.7\.1 .*\($id\.2\)$/, 'relay access');
 	$c->expect(qr/^250 /);
 	$c->message("x\r\n");
-	$c->expect(qr/^554 .*\($id\)$/, 'message');
-	$p->log_like(qr/ $id decision .*verdict=reject/,
-	    "the log has $_ under this id") for 'one', 'two';
+	$c->expect(qr/^554 .*\($id\.2\)$/, 'message');
+	for my $n (1, 2) {
+		my $like = qr{ decision .*verdict=reject.* id=$id\.$n };
+		$p->log_like($like, 'the log has it under this id');
+		is(scalar(() = $p->log($like)), 1, 'once');
+	}
 	$c = $p->client(from => '127.0.0.2');
 	$c->expect(qr/^554 .*\(\w+\)$/, 'connection');
 	$c = $p->client;
