@@ -127,6 +127,9 @@ SRCS = \
 	rules/explain.c \
 	filters/txn.c \
 	filters/header.c \
+	filters/authres.c \
+	filters/rewrite_field.c \
+	filters/rewrite.c \
 	filters/chain.c \
 	filters/chain_slot.c \
 	filters/chain_content.c \

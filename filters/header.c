@@ -174,6 +174,7 @@ static enum header_status
 end(struct header_parser *p, struct slice *rest, size_t body)
 {
 	p->state = AT_END;
+	p->done = p->text.len - body;
 	*rest = SLICE(p->text.p, body);
 	return HEADER_END;
 }
@@ -284,4 +285,16 @@ header_finish(struct header_parser *p, struct header *h, struct slice *rest)
 	if (status == HEADER_MORE && p->done > 0)
 		return give_field(p, h);
 	return status == HEADER_MORE ? end(p, rest, 0) : status;
+}
+
+size_t
+header_octets(const struct header_parser *p)
+{
+	return p->done;
+}
+
+void
+header_forget(struct header_parser *p)
+{
+	p->names.len = p->starts[--p->nfields];
 }

@@ -59,5 +59,13 @@ enum header_status header_parse(struct header_parser *p, const char *in,
 /* The message is over: call until HEADER_END (or HEADER_TOO_BIG). */
 enum header_status header_finish(struct header_parser *p, struct header *h,
     struct slice *rest);
+/*
+ * How many octets of the input, the last that were taken, are the field that
+ * was just given, with its line ends; or at HEADER_END the empty line: 0 when
+ * there is none.
+ */
+size_t header_octets(const struct header_parser *p);
+/* The field that was just given is none: nth does not count it. */
+void header_forget(struct header_parser *p);
 
 #endif

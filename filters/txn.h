@@ -35,12 +35,15 @@ struct txn_rcpt {
 
 /*
  * What filters may ask for, and what name, value and nth mean then. All but
- * REDIRECT are as milter has them: smfi_addheader() and so on.
+ * REDIRECT are as milter has them: smfi_addheader() and so on. How fields are
+ * counted, and what becomes of a value, is in filters/rewrite.h.
  */
 enum txn_edit_kind {
 	EDIT_ADD_HEADER,	/* name: value at the end of the header */
 	EDIT_INSERT_HEADER,	/* the same in front of field nth; 0: on top */
-	EDIT_CHANGE_HEADER,	/* the nth field called name, from 1 */
+	EDIT_CHANGE_HEADER,	/* the nth field called name, from 1; it is
+				   added if it is not there, and deleted if
+				   value is empty */
 	EDIT_DELETE_HEADER,	/* the same; nth 0: all of that name */
 	EDIT_REPLACE_BODY,	/* value, len: one piece; several asked for in
 				   one message follow each other */
@@ -66,8 +69,13 @@ enum txn_edit_kind {
 struct txn_edit {
 	enum txn_edit_kind	 kind;
 	unsigned		 nth;
+	unsigned		 field;	/* in place of nth and its name: the
+					   field that came as this one, from 1,
+					   whatever was asked for since; to
+					   insert: in front of it. 0: nth. */
 	const char		*name;	/* as above, or NULL */
-	const char		*value;	/* one line; NULL: "" */
+	const char		*value;	/* NULL: "". Of a field: may have lines
+					   of its own, "\n" or "\r\n". */
 	size_t			 len;	/* of EDIT_REPLACE_BODY's value */
 	const char		*by;	/* the filter; set by the chain */
 };
