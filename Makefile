@@ -127,6 +127,7 @@ SRCS = \
 	rules/explain.c \
 	filters/txn.c \
 	filters/header.c \
+	filters/hops.c \
 	filters/authres.c \
 	filters/rewrite_field.c \
 	filters/rewrite.c \

@@ -35,10 +35,11 @@ struct spool {
 #define SPOOL_MAGIC	 0x5b001cab
 	const char	*dir;		/* borrowed */
 	size_t		 memory_limit;
-	struct evbuffer	*memory;	/* ours; empty once there is a file */
+	struct evbuffer	*memory;	/* ours; once there is a file only what
+					   was put in front of it */
 	int		 fd;		/* ours; -1: all is in memory */
 	off_t		 read_at;	/* where the file goes on */
-	uint64_t	 size;		/* added */
+	uint64_t	 size;		/* added, less what was replaced */
 	uint64_t	 taken;
 };
 
@@ -166,7 +167,7 @@ spool_add(struct spool *s, struct evbuffer *from)
 
 	OBJ_CHECK(s, SPOOL_MAGIC);
 	if (s->fd != -1 ||
-	    len > s->memory_limit - evbuffer_get_length(s->memory)) {
+	    evbuffer_get_length(s->memory) + len > s->memory_limit) {
 		if (add_to_file(s, from) == -1)
 			return -1;
 	} else if (len > 0) {
@@ -188,6 +189,66 @@ spool_left(const struct spool *s)
 {
 	OBJ_CHECK(s, SPOOL_MAGIC);
 	return s->size - s->taken;
+}
+
+/* The start */
+
+static int64_t
+peek_memory(const struct spool *s, uint64_t at, void *out, size_t len)
+{
+	struct evbuffer_ptr where;
+
+	must(evbuffer_ptr_set(s->memory, &where, (size_t)at,
+	    EVBUFFER_PTR_SET) == 0);
+	return evbuffer_copyout_from(s->memory, &where, out, len);
+}
+
+static int64_t
+read_file(int fd, void *out, size_t len, off_t at)
+{
+	ssize_t n;
+
+	do
+		n = pread(fd, out, len, at);
+	while (n == -1 && errno == EINTR);
+	if (n == 0) {
+		errno = EIO;	/* we have written more than this */
+		return -1;
+	}
+	return n;
+}
+
+int64_t
+spool_peek(const struct spool *s, uint64_t at, void *out, size_t len)
+{
+	size_t front = evbuffer_get_length(s->memory);
+
+	OBJ_CHECK(s, SPOOL_MAGIC);
+	assert(s->taken == 0);
+	if (at >= s->size || len == 0)
+		return 0;
+	if (at < front)
+		return peek_memory(s, at, out, len);
+	if (len > s->size - at)
+		len = (size_t)(s->size - at);
+	return read_file(s->fd, out, len, s->read_at + (off_t)(at - front));
+}
+
+void
+spool_replace(struct spool *s, uint64_t n, struct evbuffer *with)
+{
+	size_t front = evbuffer_get_length(s->memory);
+	size_t len = evbuffer_get_length(with);
+
+	OBJ_CHECK(s, SPOOL_MAGIC);
+	assert(s->taken == 0 && n <= s->size);
+	s->size = s->size - n + len;
+	if (n > front) {
+		s->read_at += (off_t)(n - front);
+		n = front;
+	}
+	evbuffer_drain(s->memory, (size_t)n);
+	must(evbuffer_prepend_buffer(s->memory, with) == 0);
 }
 
 /* Taking */
@@ -220,19 +281,14 @@ static int64_t
 take_from_file(struct spool *s, struct evbuffer *to, size_t max)
 {
 	struct evbuffer_iovec v;
-	ssize_t n;
+	int64_t n;
 
 	if (max > READ_MAX)
 		max = READ_MAX;
 	if (max > spool_left(s))
 		max = (size_t)spool_left(s);
 	must(evbuffer_reserve_space(to, (ssize_t)max, &v, 1) == 1);
-	do
-		n = pread(s->fd, v.iov_base, max, s->read_at);
-	while (n == -1 && errno == EINTR);
-	if (n == 0)
-		errno = EIO;	/* we have written more than this */
-	if (n <= 0)
+	if ((n = read_file(s->fd, v.iov_base, max, s->read_at)) <= 0)
 		return -1;
 	v.iov_len = (size_t)n;
 	evbuffer_commit_space(to, &v, 1);
@@ -249,7 +305,7 @@ spool_take(struct spool *s, struct evbuffer *to, size_t max)
 	assert(max > 0);
 	if (spool_left(s) == 0)
 		return 0;
-	n = s->fd != -1 ? take_from_file(s, to, max)
+	n = evbuffer_get_length(s->memory) == 0 ? take_from_file(s, to, max)
 	    : take_from_memory(s, to, max);
 	if (n > 0)
 		s->taken += (uint64_t)n;

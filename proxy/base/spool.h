@@ -29,7 +29,19 @@ void spool_free(struct spool **s);
  */
 int spool_add(struct spool *s, struct evbuffer *from);
 
-/* Octets added so far. */
+/*
+ * Copy the octets at this offset, at most len, to out; nothing was taken yet.
+ * Returns how many, 0 at the end, -1 with errno when the file cannot be read.
+ */
+int64_t spool_peek(const struct spool *s, uint64_t at, void *out, size_t len);
+/*
+ * What is in "with", left empty, takes the place of the first n octets, which
+ * are there and were not taken. It is held in memory whatever the limit is;
+ * the rest is not moved.
+ */
+void spool_replace(struct spool *s, uint64_t n, struct evbuffer *with);
+
+/* Octets added so far, and not replaced. */
 uint64_t spool_size(const struct spool *s);
 /* Octets not yet taken. */
 uint64_t spool_left(const struct spool *s);

@@ -362,6 +362,53 @@ test_refer(const char *dir)
 	evbuffer_free(out);
 }
 
+/* The start gives way to something else, and the rest stays; the model is a
+   string. */
+static bool
+replaces(const char *dir, size_t limit, unsigned seed)
+{
+	struct evbuffer *b = evbuffer_new();
+	char model[4000], got[4000], with[200];
+	struct spool *s = spool_new(dir, limit);
+	size_t n, len, size, i;
+	bool good = true;
+
+	srand(seed);
+	fault.interrupt = rand() % 2;
+	fault.shorten = rand() % 2;
+	size = 1 + (size_t)rand() % 3000;
+	for (i = 0; i < size; i++)
+		model[i] = octet_at(i);
+	evbuffer_add(b, model, size);
+	good = spool_add(s, b) == 0;
+	for (i = 0; i < 4; i++) {
+		n = (size_t)rand() % (size < 300 ? size + 1 : 300);
+		len = (size_t)rand() % sizeof(with);
+		memset(with, 'a' + (int)i, len);
+		evbuffer_add(b, with, len);
+		spool_replace(s, n, b);
+		memmove(model + len, model + n, size - n);
+		memcpy(model, with, len);
+		size = size - n + len;
+		good = good && spool_size(s) == size &&
+		    evbuffer_get_length(b) == 0;
+	}
+	for (n = 0; good && n < size; n += len) {
+		len = (size_t)spool_peek(s, n, got, 1 + (size_t)rand() % 500);
+		good = len >= 1 && len <= size && !memcmp(got, model + n, len);
+	}
+	good = good && spool_peek(s, size, got, 1) == 0;
+	while (good && spool_left(s) > 0)
+		good = spool_take(s, b, 1 + (size_t)rand() % 3000) > 0;
+	good = good && evbuffer_get_length(b) == size &&
+	    evbuffer_remove(b, got, size) == (int)size &&
+	    !memcmp(got, model, size);
+	evbuffer_free(b);
+	spool_free(&s);
+	memset(&fault, 0, sizeof(fault));
+	return good;
+}
+
 int
 main(void)
 {
@@ -382,6 +429,10 @@ main(void)
 	test_trickle(dir);
 	ok(fails_cleanly(dir, ENOSPC), "no room at the n-th call");
 	ok(fails_cleanly(dir, EIO), "a broken disk at the n-th call");
+	for (seed = 1; seed <= 300 && replaces(dir, seed % 3 * 1000, seed);
+	    seed++)
+		;
+	is_int(seed, 301, "the start is replaced, seeds 1 to 300");
 	test_file_limit(dir);
 	test_no_directory();
 	test_refer(dir);
