@@ -168,6 +168,8 @@ SRCS = \
 	proxy/session_data.c \
 	proxy/session_filters.c \
 	proxy/session_edit.c \
+	proxy/session_rewrite.c \
+	proxy/session_received.c \
 	proxy/hosts.c \
 	proxy/resolve.c \
 	proxy/filter_dns.c \
@@ -196,7 +198,7 @@ SRCS = \
 	proxy/cmd_rules.c
 
 # What a module of an administrator includes; filters/filter.h first of all.
-HEADERS_filters = filter facts txn
+HEADERS_filters = filter facts txn rewrite
 HEADERS_base    = buf clock log mem net obj setting
 HEADERS_smtp    = param ext reply
 

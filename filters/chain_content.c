@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "filters/authres.h"
 #include "filters/chain_impl.h"
 
 void
@@ -59,12 +60,25 @@ too_big(struct chain *c)
 	return false;
 }
 
+/* Somebody speaks in our name: the field is not there. */
+static bool
+is_forged(const struct chain *c)
+{
+	return c->facts->authserv_id != NULL &&
+	    slice_is_nocase(c->header.name, "Authentication-Results") &&
+	    authres_is_from(c->header.raw, c->facts->authserv_id);
+}
+
 /* True: the next field is in c->header, and somebody wants to see it. */
 static bool
 take_field(struct chain *c)
 {
 	const struct header *h = &c->header;
 
+	if (is_forged(c)) {
+		header_forget(&c->parser);
+		return false;
+	}
 	if (c->conf->wants & FILTER_WANTS_HEADERS &&
 	    !txn_add_header(c->txn, h->name.p, h->name.len, h->value.p,
 	    h->value.len))

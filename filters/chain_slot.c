@@ -227,17 +227,13 @@ is_field_name(const char *s)
 	return true;
 }
 
-/* Printable, UTF-8 or not, or folded: a line end with a space behind it. */
+/* One line, printable, UTF-8 or not. */
 static bool
-is_field_value(const char *s)
+is_line(const char *s)
 {
-	for (; s != NULL && *s != '\0'; s++) {
-		if (*s == '\r' && s[1] == '\n')
-			s++;
-		if (*s == '\n' ? s[1] != ' ' && s[1] != '\t' :
-		    ((unsigned char)*s < ' ' && *s != '\t') || *s == 127)
+	for (; s != NULL && *s != '\0'; s++)
+		if (((unsigned char)*s < ' ' && *s != '\t') || *s == 127)
 			return false;
-	}
 	return true;
 }
 
@@ -272,7 +268,7 @@ is_valid(const struct txn_edit *e)
 	case EDIT_INSERT_HEADER:
 	case EDIT_CHANGE_HEADER:
 	case EDIT_DELETE_HEADER:
-		return is_field_name(e->name) && is_field_value(e->value);
+		return is_field_name(e->name);	/* rewrite.h: any value */
 	case EDIT_REPLACE_BODY:
 		return e->value != NULL || e->len == 0;
 	case EDIT_ADD_RCPT:
@@ -286,7 +282,7 @@ is_valid(const struct txn_edit *e)
 		return is_mailbox(e->value, true) &&
 		    are_params(e->name, PARAM_MAIL);
 	case EDIT_QUARANTINE:
-		return is_field_value(e->value);
+		return is_line(e->value);
 	case EDIT_KINDS:
 		break;
 	}

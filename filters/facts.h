@@ -17,6 +17,8 @@ struct facts {
 	uint64_t	 id;		/* in every log line of the session */
 	uint64_t	 age_ms;	/* since the client connected */
 	const char	*hostname;	/* ours */
+	const char	*authserv_id;	/* ours in Authentication-Results: those
+					   that came with it are not there */
 	const char	*listener;	/* "0.0.0.0:25", its block's title */
 
 	/* The client, as PROXY or XCLIENT say if they may */

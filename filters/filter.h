@@ -159,7 +159,10 @@ struct filter_host {
 enum {
 	FILTER_WANTS_NAME	= 1,	/* facts.client_name: costs questions
 					   to the DNS before the banner */
-	FILTER_WANTS_HEADERS	= 2	/* txn.headers is filled */
+	FILTER_WANTS_HEADERS	= 2,	/* txn.headers is filled */
+	FILTER_ADDS_AUTHRES	= 4	/* it may add Authentication-Results of
+					   facts.authserv_id: those that came
+					   are taken out (RFC 8601 5) */
 };
 
 /* What an instance is. setup() gets it filled from the type and may take bits

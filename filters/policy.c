@@ -129,6 +129,8 @@ wants_of(const struct rules *r)
 	    rules_reads_field(r, FIELD_HEADERS) ||
 	    rules_reads_field(r, FIELD_HEADER_NAMES))
 		wants |= FILTER_WANTS_HEADERS;
+	if (rules_adds_authres(r))
+		wants |= FILTER_ADDS_AUTHRES;
 	return wants;
 }
 
@@ -256,39 +258,24 @@ edit(const struct policy_session *ps, enum txn_edit_kind kind, unsigned nth,
 	chain_edit(ps->slot, &e);
 }
 
-/* "NAME: VALUE" takes the place of the field that is being looked at. */
+/* An edit of the field that is being looked at; line: "NAME: VALUE" that takes
+   its place or is put in front of it, or NULL. */
 static void
-replace_field(const struct policy_session *ps, const char *name,
+edit_field(const struct policy_session *ps, enum txn_edit_kind kind,
     const char *line)
 {
-	const char *colon = strchr(line, ':'), *value;
-	char *new;
-
-	if (colon == NULL)
-		return;		/* rules have refused it */
-	new = xstrndup(line, (size_t)(colon - line));
-	value = colon + 1 + strspn(colon + 1, " ");
-	if (strcasecmp(new, name) == 0)
-		edit(ps, EDIT_CHANGE_HEADER, ps->header->nth, name, value);
-	else {
-		edit(ps, EDIT_DELETE_HEADER, ps->header->nth, name, NULL);
-		edit(ps, EDIT_ADD_HEADER, 0, new, value);
-	}
-	free(new);
-}
-
-static void
-prepend_field(const struct policy_session *ps, const char *line)
-{
 	const struct policy_txn *pt = ps->slot->txn;
-	const char *colon = strchr(line, ':');
+	const char *colon = line != NULL ? strchr(line, ':') : NULL;
+	struct txn_edit e = { .kind = kind, .field = pt->nfields };
 	char *name;
 
-	if (colon == NULL)
-		return;
-	name = xstrndup(line, (size_t)(colon - line));
-	edit(ps, EDIT_INSERT_HEADER, pt->nfields, name,
-	    colon + 1 + strspn(colon + 1, " "));
+	if (colon != NULL) {
+		name = xstrndup(line, (size_t)(colon - line));
+		e.value = colon + 1 + strspn(colon + 1, " ");
+	} else
+		name = xstrndup(ps->header->name.p, ps->header->name.len);
+	e.name = name;
+	chain_edit(ps->slot, &e);
 	free(name);
 }
 
@@ -296,20 +283,14 @@ prepend_field(const struct policy_session *ps, const char *line)
 static void
 edit_line(const struct policy_session *ps, const struct rules_edit *e)
 {
-	char *name;
-
-	if (ps->header == NULL) {	/* not declared: that is a failure */
+	if (ps->header == NULL)		/* not declared: that is a failure */
 		edit(ps, EDIT_REPLACE_BODY, 0, NULL, NULL);
-		return;
-	}
-	name = xstrndup(ps->header->name.p, ps->header->name.len);
-	if (e->kind == RULES_REPLACE_LINE)
-		replace_field(ps, name, e->value);
+	else if (e->kind == RULES_REPLACE_LINE)
+		edit_field(ps, EDIT_CHANGE_HEADER, e->value);
 	else if (e->kind == RULES_DELETE_LINE)
-		edit(ps, EDIT_DELETE_HEADER, ps->header->nth, name, NULL);
+		edit_field(ps, EDIT_DELETE_HEADER, NULL);
 	else
-		prepend_field(ps, e->value);
-	free(name);
+		edit_field(ps, EDIT_INSERT_HEADER, e->value);
 }
 
 static void
@@ -676,7 +657,8 @@ const struct filter filter_policy = {
 	.txn_size	= sizeof(struct policy_txn),
 	.edits		= EDITS_CONTENT | EDITS_ENVELOPE |
 			    EDIT_BIT(EDIT_QUARANTINE),
-	.wants		= FILTER_WANTS_NAME | FILTER_WANTS_HEADERS,
+	.wants		= FILTER_WANTS_NAME | FILTER_WANTS_HEADERS |
+			    FILTER_ADDS_AUTHRES,
 	.setup		= policy_setup,
 	.teardown	= policy_teardown,
 	.start		= policy_start,

@@ -567,7 +567,6 @@ run(const struct options *o)
 		return r == 1 ? 0 : USAGE;
 	}
 	buf_init(&message, 2 * MESSAGE_MAX);
-	co.any_edits = true;
 	if (o->has_policy && !o->has_file)
 		conf_make_up(&co);
 	tls_init();

@@ -638,7 +638,6 @@ conf_load(const struct conf_options *o, FILE *err)
 	l.m.where = &l.text;
 	l.c = xcalloc(1, sizeof(*l.c));
 	setting_defaults(conf_rows, l.c);
-	l.c->any_edits = o->any_edits;
 	if (read_file(&l) == 0) {
 		load_top(&l);
 		load_listeners(&l);

@@ -122,6 +122,9 @@ struct conf {
 	enum conf_line_endings	 line_endings;
 	struct netset		 normalize_from;	/* whatever the above */
 	enum conf_nul		 nul;
+	bool			 received;	/* add one of ours */
+	unsigned		 hopcount_limit; /* 50; 0: any */
+	char			*authserv_id;	/* NULL: see conf.def */
 	bool			 auth_without_tls;
 	bool			 lenient_paths;	/* "MAIL FROM: <a@b>" */
 	char			*spool_directory;
@@ -139,7 +142,6 @@ struct conf {
 	uint64_t		 filter_budget;	/* ms */
 	bool			 reply_id;	/* refusals end in the session's
 						   id */
-	bool			 any_edits;	/* as in conf_options */
 };
 
 /* What the command line says over the file. conf_load() borrows the strings. */
@@ -150,8 +152,6 @@ struct conf_options {
 	const char	 *backend;	/* replaces the backends and routes */
 	const char	 *identity;	/* of that backend, or of all */
 	const char	 *policy;	/* replaces all filters and chains */
-	bool		  any_edits;	/* filters may ask for edits that are
-					   not applied yet: vratar test */
 	const char	**set;		/* KEY=VALUE, any top-level setting */
 	size_t		  nset;
 };

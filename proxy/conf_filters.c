@@ -2,9 +2,7 @@
  * conf_filters - the filter blocks, modules, and the chain of each listener.
  *
  * A block has the rows that all filters share, in conf.def, and the rows of its
- * type, which the filter brings along. A filter that may ask for what is not
- * done in this version is a mistake: an edit that is forgotten would be a
- * header that somebody relies on.
+ * type, which the filter brings along.
  */
 
 #include <stdlib.h>
@@ -14,10 +12,6 @@
 #include "base/mem.h"
 #include "filters/filters.h"
 #include "proxy/conf_impl.h"
-
-/* Edits that are collected and not yet applied. (A quarantine is refused when
-   it is asked for: tables may say HOLD, and mostly do not.) */
-#define EDITS_LATER	EDITS_CONTENT
 
 static struct place
 at_line(int line)
@@ -111,33 +105,6 @@ new_filter(struct loader *l, const char *name, const struct filter *type)
 
 /* Setting it up */
 
-/* "x", "y" and so on, for mistakes. */
-static void
-name_edits(struct buf *out, unsigned edits)
-{
-	int kind;
-
-	for (kind = 0; kind < EDIT_KINDS; kind++)
-		if (edits & EDIT_BIT(kind))
-			buf_addf(out, "%s\"%s\"", out->len > 0 ? ", " : "",
-			    txn_edit_name((enum txn_edit_kind)kind));
-}
-
-static void
-check_edits(struct loader *l, const struct filter_conf *f, struct place at)
-{
-	unsigned later = f->self.edits & EDITS_LATER;
-	struct buf names;
-
-	if (later == 0 || f->observe || l->o->any_edits)
-		return;
-	buf_init(&names, 1000);
-	name_edits(&names, later);
-	mistake_add(&l->m, at, "filter \"%s\" may ask for %s, which this "
-	    "version cannot do", f->name, names.p);
-	buf_fini(&names);
-}
-
 /* What setup wrote is lines with places of their own: mistakes, or warnings. */
 static void
 report(struct loader *l, struct place at, char *text, bool good)
@@ -181,8 +148,6 @@ setup(struct loader *l, struct filter_conf *f, struct place at)
 	else if (r == -1 && *text == '\0')
 		mistake_add(&l->m, at, "filter \"%s\" cannot be set up",
 		    f->name);
-	else if (r == 0)
-		check_edits(l, f, at);
 	free(why);
 	free(text);
 	free(backends.v);

@@ -128,7 +128,7 @@ wants_name(const struct session *s)
 	const struct conf_backend *c = backend_conf(s);
 
 	return (s->listener->filters.wants & FILTER_WANTS_NAME) != 0 ||
-	    c->identity == IDENTITY_AUTO ||
+	    s->conf->received || c->identity == IDENTITY_AUTO ||
 	    c->identity == IDENTITY_XCLIENT ||
 	    c->identity == IDENTITY_XFORWARD;
 }

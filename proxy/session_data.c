@@ -56,6 +56,7 @@ intake_new(struct session *s)
 
 	in->binary = s->txn->body == BODY_BINARYMIME;
 	dot_init(&in->dot, normalizes(s) && !in->binary);
+	hops_init(&in->hops);
 	in->spool = spool_new(s->conf->spool_directory, s->conf->spool_memory);
 	in->limit = s->backend != NULL && backend_is_ready(s->backend) ?
 	    size_limit(s) : s->conf->message_size_limit;
@@ -135,6 +136,7 @@ decode(struct session *s, const char *p, size_t len, bool dots)
 		outlen = dot_pass(&in->dot, p, len, out.iov_base);
 	out.iov_len = outlen;
 	evbuffer_commit_space(piece, &out, 1);
+	hops_feed(&in->hops, out.iov_base, outlen);
 	show(s, out.iov_base, outlen);
 	keep(in, piece);
 	evbuffer_free(piece);
@@ -156,11 +158,19 @@ session_refuse_content(struct session *s, const char *reply)
 	free(copy);
 }
 
-/* Why this content cannot be accepted, or NULL. bdat: how it would travel. */
-static const char *
-objection(const struct session *s, bool bdat)
+static bool
+travels_by_bdat(const struct session *s)
+{
+	return s->backend != NULL && backend_is_ready(s->backend) &&
+	    s->conf->backends[s->route].chunking &&
+	    ext_has(backend_extensions(s->backend), EXT_BIT(CHUNKING));
+}
+
+const char *
+session_objection(const struct session *s)
 {
 	const struct intake *in = s->intake;
+	bool bdat = travels_by_bdat(s);
 
 	if (s->txn->lost || s->backend == NULL ||
 	    !backend_is_ready(s->backend))
@@ -169,6 +179,9 @@ objection(const struct session *s, bool bdat)
 		return "452 4.3.1 no room for the message now; try again";
 	if (in->too_big)
 		return "552 5.3.4 message size exceeds the limit";
+	if (s->conf->hopcount_limit > 0 && in->hops.received +
+	    s->conf->received >= s->conf->hopcount_limit)
+		return "554 5.4.6 too many hops";
 	if (in->binary)
 		return bdat ? NULL :
 		    "554 5.6.3 the next server takes no BINARYMIME now";
@@ -182,14 +195,6 @@ objection(const struct session *s, bool bdat)
 		return "554 5.6.0 message has a line over the limit, and the "
 		    "next server takes no BDAT";
 	return NULL;
-}
-
-static bool
-travels_by_bdat(const struct session *s)
-{
-	return s->backend != NULL && backend_is_ready(s->backend) &&
-	    s->conf->backends[s->route].chunking &&
-	    ext_has(backend_extensions(s->backend), EXT_BIT(CHUNKING));
 }
 
 /* The sender believes that it was delivered: nobody shall miss it in the log
@@ -207,7 +212,7 @@ session_discard(struct session *s)
 static void
 finish(struct session *s)
 {
-	const char *reply = objection(s, travels_by_bdat(s));
+	const char *reply = session_objection(s);
 
 	if (s->txn->discarded)
 		session_discard(s);
@@ -221,13 +226,13 @@ void
 session_approve_content(struct session *s)
 {
 	/* The backend may have been lost while filters were asked. */
-	const char *reply = objection(s, travels_by_bdat(s));
+	const char *reply = session_objection(s);
 
 	if (s->txn->discarded)
 		session_discard(s);
 	else if (reply != NULL)
 		session_refuse_content(s, reply);
-	else if (s->txn->nedits > 0)
+	else if (s->txn->nedits > 0 || session_wants_rewrite(s))
 		session_edit(s);
 	else
 		session_send_approved(s);

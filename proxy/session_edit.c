@@ -102,23 +102,22 @@ change_from(struct envelope *e, const struct txn_edit *edit)
 	e->changed = true;
 }
 
-/* False: an edit that is of no concern to the envelope. */
-static bool
+static void
 apply(struct envelope *e, const struct txn_edit *edit)
 {
 	switch (edit->kind) {
 	case EDIT_ADD_RCPT:
 		add_rcpt(e, edit);
-		return true;
+		break;
 	case EDIT_DELETE_RCPT:
 		delete_rcpt(e, edit->value);
-		return true;
+		break;
 	case EDIT_REDIRECT:
 		redirect(e, edit->value);
-		return true;
+		break;
 	case EDIT_CHANGE_FROM:
 		change_from(e, edit);
-		return true;
+		break;
 	case EDIT_ADD_HEADER:
 	case EDIT_INSERT_HEADER:
 	case EDIT_CHANGE_HEADER:
@@ -126,26 +125,19 @@ apply(struct envelope *e, const struct txn_edit *edit)
 	case EDIT_REPLACE_BODY:
 	case EDIT_QUARANTINE:
 	case EDIT_KINDS:
-		break;
+		break;		/* of no concern to the envelope */
 	}
-	return false;
 }
 
-/* 0, or -1 with the edit that cannot be done. */
-static int
-make_envelope(const struct session *s, struct envelope *e,
-    const struct txn_edit **failed)
+static void
+make_envelope(const struct session *s, struct envelope *e)
 {
 	const struct txn *t = s->txn;
 	size_t i;
 
 	start_with(e, t);
 	for (i = 0; i < t->nedits; i++)
-		if (!apply(e, &t->edits[i]) && !s->conf->any_edits) {
-			*failed = &t->edits[i];
-			return -1;
-		}
-	return 0;
+		apply(e, &t->edits[i]);
 }
 
 /* Saying it again */
@@ -238,18 +230,48 @@ needs_utf8(const struct session *s, const struct envelope *e)
 	return utf8 && !(s->txn->present & 1u << PARAM_SMTPUTF8);
 }
 
+/* True: the content is as it is to be. */
+static bool
+edit_content(struct session *s)
+{
+	const char *refusal;
+
+	if (!session_wants_rewrite(s))
+		return true;
+	refusal = session_rewrite(s);
+	if (refusal == NULL)
+		refusal = session_objection(s);
+	if (refusal != NULL)
+		session_refuse_content(s, refusal);
+	return refusal == NULL;
+}
+
+static const struct txn_edit *
+find_quarantine(const struct txn *t)
+{
+	size_t i;
+
+	for (i = 0; i < t->nedits; i++)
+		if (t->edits[i].kind == EDIT_QUARANTINE)
+			return &t->edits[i];
+	return NULL;
+}
+
 void
 session_edit(struct session *s)
 {
-	const struct txn_edit *failed = NULL;
+	const struct txn_edit *quarantine = find_quarantine(s->txn);
 	struct envelope e;
 
-	if (make_envelope(s, &e, &failed) == -1)
-		give_up(s, "not in this version", txn_edit_name(failed->kind));
-	else if (!e.changed)
-		session_send_approved(s);
+	make_envelope(s, &e);
+	if (quarantine != NULL)
+		give_up(s, "there is no quarantine", quarantine->value);
 	else if (e.n == 0)
 		session_discard(s);
+	else if (!edit_content(s))
+		;			/* refused */
+	else if (!e.changed)
+		session_send_approved(s);
 	else if (e.n > 1 && backend_is_lmtp(s->backend))
 		give_up(s, "several recipients for LMTP", e.rcpts[1].address);
 	else if (needs_utf8(s, &e))

@@ -46,6 +46,7 @@ update_facts(struct session *s)
 	f->id = s->id;
 	f->age_ms = (clock_us() - s->started_us) / 1000;
 	f->hostname = s->conf->hostname;
+	f->authserv_id = session_authserv_id(s);
 	f->listener = s->listener->name;
 	f->client = s->client_addr;
 	f->local = s->local_addr;

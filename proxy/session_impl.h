@@ -8,6 +8,8 @@
  *	session_data.c		DATA and BDAT: content to the spool; the verdict
  *	session_filters.c	what the filters are asked, and what follows
  *	session_edit.c		what they want changed
+ *	session_rewrite.c	… in the content
+ *	session_received.c	the Received of ours
  */
 #ifndef PROXY_SESSION_IMPL_H
 #define PROXY_SESSION_IMPL_H
@@ -25,6 +27,7 @@
 #include "base/obj.h"
 #include "filters/chain.h"
 #include "filters/lookup.h"
+#include "filters/hops.h"
 #include "filters/txn.h"
 #include "proxy/backend.h"
 #include "proxy/conf.h"
@@ -85,6 +88,7 @@ struct slot {
 /* Content on its way in: one message. */
 struct intake {
 	struct dot	 dot;
+	struct hops	 hops;		/* of the header */
 	struct spool	*spool;		/* ours */
 	bool		 binary;	/* BODY=BINARYMIME: octets are octets */
 	bool		 too_big;	/* what follows is not kept */
@@ -299,15 +303,33 @@ void session_refuse(struct session *s, const char *reply);
 void session_say_last_words(struct session *s);
 
 /* session_edit.c */
-/* The filters agree, and want edits: session_send_approved() follows, or a
-   refusal. */
+/* The filters agree, and there are edits, or session_wants_rewrite():
+   session_send_approved() follows, or a refusal. */
 void session_edit(struct session *s);
 /* A reply to MAIL or RCPT belongs to an envelope that is said again. */
 bool session_is_replaying(const struct session *s);
 void session_replayed(struct session *s, const struct reply *r);
 
+/* session_rewrite.c */
+/* Might the content of a message of this session be changed? Then all of it is
+   held until that is known. */
+bool session_may_rewrite(const struct session *s);
+/* Is the content in the intake, as a whole, to be changed? */
+bool session_wants_rewrite(const struct session *s);
+/* Do so: the intake's spool has the new content. NULL, or a reply that refuses
+   the message. */
+const char *session_rewrite(struct session *s);
+/* Whose Authentication-Results we take out; NULL: nobody's. */
+const char *session_authserv_id(const struct session *s);
+
+/* session_received.c */
+/* The value of our Received for this message; ours to free. */
+char *session_received(const struct session *s);
+
 /* session_data.c */
 void session_send_approved(struct session *s);
+/* Why the content, as it is, cannot be accepted or sent on: a reply; or NULL. */
+const char *session_objection(const struct session *s);
 /* Take it, and throw it away. */
 void session_discard(struct session *s);
 void session_approve_chunk(struct session *s);

@@ -10,6 +10,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "rules/entry.h"
 #include "rules/load_impl.h"
@@ -159,8 +160,16 @@ note_edits(struct rules *r, const struct rule *rule)
 	case A_ADD_HEADER:
 	case A_INSERT_HEADER:
 	case A_CHANGE_HEADER:
+		if (rule->name != NULL && strcasecmp(rule->name,
+		    "Authentication-Results") == 0)
+			r->adds_authres = true;
+		r->edits_header = r->writes_header = true;
+		break;
 	case A_DELETE_HEADER:
 		r->edits_header = r->writes_header = true;
+		break;
+	case A_QUARANTINE:
+		r->quarantines = true;
 		break;
 	case A_BODY_CHECKS:
 		r->edits_body = r->edits_envelope = true;

@@ -203,6 +203,18 @@ rules_writes_header(const struct rules *r)
 }
 
 bool
+rules_adds_authres(const struct rules *r)
+{
+	return r->adds_authres;
+}
+
+bool
+rules_quarantines(const struct rules *r)
+{
+	return r->quarantines;
+}
+
+bool
 rules_edits_envelope(const struct rules *r)
 {
 	return r->edits_envelope;

@@ -278,6 +278,8 @@ struct rules {
 	bool			 tempfail_on_limit;
 	bool			 edits_header, edits_body, edits_envelope;
 	bool			 writes_header;	/* a rule, or an entry there is */
+	bool			 adds_authres;	/* a rule itself */
+	bool			 quarantines;	/* the same */
 	size_t			 nrules;
 	bool			 loaded;	/* all tables have been read */
 

@@ -138,7 +138,7 @@ subtest 'a tarpit holds up one session' => sub {
 
 subtest 'misbehaviour' => sub {
 	my $p = start(['rcpt twice@ twice continue', 'rcpt nonsense@ nonsense',
-	    'rcpt code@ reject 250 ok', 'rcpt edit@ add-header=X continue',
+	    'rcpt code@ reject 250 ok', 'rcpt edit@ quarantine=X continue',
 	    'connect 127.0.0.2 discard', 'rcpt route@ route=nowhere continue']);
 	my $c = $p->client;
 

@@ -99,21 +99,4 @@ subtest 'a module of another version, or of nothing' => sub {
 	}
 };
 
-subtest 'edits that are not done yet' => sub {
-	my $tmp = File::Temp->newdir;
-	open my $out, '>', "$tmp/edit.c" or die;
-	print $out "#include \"filters/filter.h\"\n" .
-	    'const struct filter vratar_filter = { .abi = FILTER_ABI, ' .
-	    ".name = \"edit\", .edits = EDITS_CONTENT };\n";
-	close $out;
-	my $edit = Module::build("$tmp/edit.c");
-	my $p = Proxy->prepare(backend => $mta->address,
-	    extra => "load-module = { \"$edit\" }\nfilter \"e\" { type = \"edit\" }\n");
-	my ($status, $said) = Run::run($Proxy::PROGRAM, 'check', '-c',
-	    "$p->{dir}/vratar.conf");
-	is($status >> 8, 2, 'refused');
-	like($said, qr/filter "e" may ask for "add header", .*"replace body", which this version cannot do/,
-	    'and why');
-};
-
 done_testing;

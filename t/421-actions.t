@@ -10,9 +10,6 @@ use Backend;
 use Policy;
 use Run;
 
-# Does this version apply edits of the header?
-my $HEADER_EDITS = 0;
-
 my @stages = qw(connect helo auth mail rcpt data header body eom disconnect);
 my %nth = map { $stages[$_] => $_ } 0 .. $#stages;
 my @content = qw(header body eom);
@@ -129,8 +126,6 @@ table bad "cidr:{{127.0.0.0/8 554 5.7.9 listed}}"
 table good "cidr:{{127.0.0.0/8 OK}}"
 END
 my $block = "block no_good\n    reject \"called\"\n";
-
-sub is_edit { return $_[0] =~ / header "/; }
 
 # The same rule in a block that holds for this session; "" if there is none.
 my %wrap = (
@@ -252,8 +247,6 @@ for my $how (sort keys %wrap) {
 		my ($rule, $at, $then) = @$action;
 		for my $stage (@$at) {
 			next if !$wrap{$how}->($stage, $rule, 0);
-			next if is_edit($rule) && !$HEADER_EDITS &&
-			    $rule !~ /^observe/;
 			push @{$groups{"$how, $stage"}}, [$how, $rule, $stage,
 			    $then->($stage)];
 		}
@@ -317,19 +310,6 @@ subtest 'for domain before there are recipients' => sub {
 		is($status >> 8, 2, $stage);
 		like($said, qr/^\S*p0\.rules:2:1: "for domain" is about recipients, which there are none of at $stage\nat $stage\n\^$/m,
 		    'with its place');
-	}
-};
-
-subtest 'edits of the header' => sub {
-	$HEADER_EDITS and plan skip_all => 'they are made';
-	for my $stage (@message) {
-		my $p = Policy::prepare(["at $stage\n    add header \"X: y\"\n"],
-		    @env);
-		my ($status, $said) = Run::run($Proxy::PROGRAM, 'check', '-c',
-		    "$p->{dir}/vratar.conf");
-		is($status >> 8, 2, $stage);
-		like($said, qr/vratar\.conf:\d+: filter "p0" may ask for "add header".*cannot do/,
-		    'is a mistake, and none that is found when mail comes');
 	}
 };
 

@@ -319,7 +319,8 @@ spool_refer(struct spool *s, struct evbuffer *to)
 	int fd, rc;
 
 	OBJ_CHECK(s, SPOOL_MAGIC);
-	assert(s->taken == 0);
+	assert(s->taken == 0 && s->read_at == 0);
+	assert(s->fd == -1 || evbuffer_get_length(s->memory) == 0);
 	if (s->size == 0)
 		return 0;
 	if (s->fd == -1) {

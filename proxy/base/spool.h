@@ -55,8 +55,9 @@ int64_t spool_take(struct spool *s, struct evbuffer *to, size_t max);
 
 /*
  * Put all that was added at the end of to without taking it, and without
- * copying or reading it where to drains to a file descriptor. Nothing is added
- * or taken afterwards, but this may be done again. 0, or -1 with errno.
+ * copying or reading it where to drains to a file descriptor. Nothing was
+ * replaced, and nothing is added or taken afterwards, but this may be done
+ * again. 0, or -1 with errno.
  */
 int spool_refer(struct spool *s, struct evbuffer *to);
 

@@ -9,7 +9,10 @@
  *
  *	delay=MS route=NAME		as chain_delay(), chain_route()
  *	add-rcpt=A delete-rcpt=A from=A	edits; rcpts are added with NOTIFY=NEVER
- *	add-header=N			an edit that is not declared
+ *	header=EDIT,NTH,NAME,VALUE	add, insert, change, delete; in VALUE "_"
+ *					is a space, "|" a line end
+ *	body=TEXT			a piece of the new body, likewise
+ *	quarantine=REASON		not declared, unless held = "yes"
  *	later=MS			the verdict comes so much later
  *	never				it never comes
  *	twice				it comes twice
@@ -28,7 +31,7 @@
 
 struct script {
 	struct setting_list	 says;
-	bool			 name;
+	bool			 name, held;
 };
 
 struct state {
@@ -41,6 +44,8 @@ static const struct setting rows[] = {
 	SETTING(script, says, "says", LIST, .help = "see above"),
 	SETTING(script, name, "name", BOOL, .def = "no", .help =
 	    "whether the client's name is wanted"),
+	SETTING(script, held, "held", BOOL, .def = "no", .help =
+	    "whether a quarantine may be asked for"),
 	{ .name = NULL }
 };
 
@@ -55,6 +60,8 @@ setup(struct filter_instance *self, const void *settings,
 	self->priv = (void *)settings;
 	if (s->name)
 		self->wants |= FILTER_WANTS_NAME;
+	if (!s->held)
+		self->edits &= ~EDIT_BIT(EDIT_QUARANTINE);
 	for (i = 0; i < s->says.n; i++)
 		if (strchr(s->says.v[i], ' ') == NULL) {
 			*why = strdup("a row without a MATCH");
@@ -77,6 +84,54 @@ edit(struct chain_slot *slot, enum txn_edit_kind kind, const char *name,
 {
 	struct txn_edit e = { .kind = kind, .name = name, .value = value };
 
+	chain_edit(slot, &e);
+}
+
+static void
+unescape(char *p)
+{
+	for (; *p != '\0'; p++)
+		*p = *p == '_' ? ' ' : *p == '|' ? '\n' : *p;
+}
+
+static void
+edit_header(struct chain_slot *slot, const char *value)
+{
+	static const struct {
+		const char		*word;
+		enum txn_edit_kind	 kind;
+	} kinds[] = {
+		{ "add", EDIT_ADD_HEADER }, { "insert", EDIT_INSERT_HEADER },
+		{ "change", EDIT_CHANGE_HEADER },
+		{ "delete", EDIT_DELETE_HEADER },
+	};
+	char copy[500], *rest = copy, *word;
+	struct txn_edit e = { .kind = EDIT_KINDS };
+	size_t i;
+
+	snprintf(copy, sizeof(copy), "%s", value);
+	word = strsep(&rest, ",");
+	for (i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
+		if (strcmp(word, kinds[i].word) == 0)
+			e.kind = kinds[i].kind;
+	word = strsep(&rest, ",");
+	e.nth = word != NULL ? (unsigned)atoi(word) : 0;
+	e.name = strsep(&rest, ",");
+	if (rest != NULL)
+		unescape(rest);
+	e.value = rest;
+	chain_edit(slot, &e);
+}
+
+static void
+edit_body(struct chain_slot *slot, const char *value)
+{
+	char copy[500];
+	struct txn_edit e = { .kind = EDIT_REPLACE_BODY, .value = copy };
+
+	snprintf(copy, sizeof(copy), "%s", value);
+	unescape(copy);
+	e.len = strlen(copy);
 	chain_edit(slot, &e);
 }
 
@@ -121,8 +176,12 @@ play_word(struct chain_slot *slot, const char *word, const char *subject,
 		edit(slot, EDIT_DELETE_RCPT, NULL, value);
 	else if ((value = value_of(word, "from")) != NULL)
 		edit(slot, EDIT_CHANGE_FROM, NULL, value);
-	else if ((value = value_of(word, "add-header")) != NULL)
-		edit(slot, EDIT_ADD_HEADER, value, "x");
+	else if ((value = value_of(word, "header")) != NULL)
+		edit_header(slot, value);
+	else if ((value = value_of(word, "body")) != NULL)
+		edit_body(slot, value);
+	else if ((value = value_of(word, "quarantine")) != NULL)
+		edit(slot, EDIT_QUARANTINE, NULL, value);
 	else if ((value = value_of(word, "found")) != NULL) {
 		char name[100];
 
@@ -305,7 +364,8 @@ const struct filter vratar_filter = {
 	.settings	= rows,
 	.settings_size	= sizeof(struct script),
 	.session_size	= sizeof(struct state),
-	.edits		= EDITS_ENVELOPE,
+	.edits		= EDITS_ENVELOPE | EDITS_CONTENT |
+			    EDIT_BIT(EDIT_QUARANTINE),
 	.setup		= setup,
 	.connect	= on_connect,
 	.helo		= on_helo,

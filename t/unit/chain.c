@@ -820,7 +820,7 @@ smuggle_header(struct chain_slot *slot, enum filter_event ev)
 {
 	(void)ev;
 	chain_edit(slot, &(struct txn_edit){ .kind = EDIT_ADD_HEADER,
-	    .name = "X", .value = "y\r\nBcc: z" });
+	    .name = "X: y\r\nBcc", .value = "z" });
 }
 
 static void
