@@ -57,11 +57,13 @@ void table_free(struct table **t);
  * What the values of a table must be good for. check() is given each value when
  * the table is read, and when it is read again; it answers NULL, or what is
  * wrong, as it goes on behind the value ("is empty"; valid until the next
- * call). Where a pattern's result has a $1, the value has TABLE_GROUP.
+ * call). *warning, NULL before, is the same for the log: it is no mistake.
+ * Where a pattern's result has a $1, the value has TABLE_GROUP.
  */
 #define TABLE_GROUP	'\1'
 struct table_use {
-	const char	*(*check)(void *arg, const char *value);
+	const char	*(*check)(void *arg, const char *value,
+			    const char **warning);
 	void		*arg;		/* outlives the table */
 };
 
