@@ -31,6 +31,21 @@ report_mistake(struct report *r, const char *file, unsigned long line,
 	r->say(r->arg, all);
 }
 
+void
+report_warn(struct report *r, const char *fmt, ...)
+{
+	char text[5 * MISTAKE_MAX];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	if (r->warn != NULL)
+		r->warn(r->arg, text);
+	else
+		log_warn(0, "table %s", text);
+}
+
 /* In quotes whatever it is, and a "$" for what a pattern puts there. */
 static const char *
 quote(char out[QUOTE_MAX + 8], const char *p, size_t len)
@@ -62,7 +77,7 @@ report_value(struct report *r, const char *file, unsigned long line,
 	quote(text, value, strlen(value));
 	if (wrong == NULL && warning != NULL) {
 		snprintf(all, sizeof(all), "%s %s", text, warning);
-		log_warn(0, "table file=%s line=%lu warning=%s", file, line,
+		report_warn(r, "file=%s line=%lu warning=%s", file, line,
 		    log_quote(quoted, sizeof(quoted), all, strlen(all),
 		    MISTAKE_MAX));
 	}

@@ -9,7 +9,8 @@
  *
  * A table that was read from a file is read again when the file has changed,
  * which is looked at once a second at most. If the new content is broken, the
- * old one stays in use and a warning says why.
+ * old one stays in use and a warning says why. A large file is read by a thread
+ * (base/job.h); the first look-up after that has the new content.
  *
  * Nothing here waits. A remote table (socketmap, tcp) is asked by
  * filters/lookup.h; table_find() answers TABLE_FAILED for it.
