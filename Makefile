@@ -31,7 +31,7 @@ WARN      = -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
 PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
 PKG_LIBS   := $(shell pkg-config --libs $(PKGS) 2>/dev/null)
 override CPPFLAGS += -I. -Iproxy -It -D_GNU_SOURCE $(PKG_CFLAGS)
-override LDLIBS   += $(PKG_LIBS) -ldb -lunistring
+override LDLIBS   += $(PKG_LIBS) -ldb -lunistring -pthread
 O         = obj
 PROG      = vratar
 ifeq ($(SAN),1)
@@ -63,6 +63,7 @@ SRCS = \
 	proxy/base/clock.c \
 	proxy/base/net.c \
 	proxy/base/setting.c \
+	proxy/base/job.c \
 	proxy/base/spool.c \
 	proxy/base/proxyhdr.c \
 	proxy/smtp/command.c \

@@ -219,14 +219,6 @@ cidr_open(const struct source *s, char **why)
 	return patterns_load(&kind, NULL, s, why);
 }
 
-static void
-cidr_close(void *priv)
-{
-	struct patterns *p = priv;
-
-	patterns_free(&p);
-}
-
 static enum table_result
 cidr_find(void *priv, struct query *q)
 {
@@ -242,20 +234,12 @@ cidr_find(void *priv, struct query *q)
 	return r;
 }
 
-static size_t
-cidr_size(const void *priv)
-{
-	const struct patterns *p = priv;
-
-	return p->n;
-}
-
 const struct table_type table_cidr = {
 	.name	= "cidr",
 	.suffix	= "",
 	.flags	= TABLE_FILE | TABLE_INLINE | TABLE_PATTERNS | TABLE_IPS,
 	.open	= cidr_open,
-	.close	= cidr_close,
+	.close	= patterns_close,
 	.find	= cidr_find,
-	.size	= cidr_size,
+	.size	= patterns_size,
 };

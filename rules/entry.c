@@ -313,10 +313,21 @@ is_code(struct slice word, struct slice rest)
 	    (word.p[0] == '4' || word.p[0] == '5');
 }
 
-/* What in access(5) is no word. */
+/* Taken for REJECT by who wrote it; cleanup(8) warns, and passes it over. */
+#define CODE_IGNORED	"does nothing, as in Postfix: header_checks(5) have " \
+			"no codes (write REJECT 5.7.1 and the text)"
+
+/* What is no word. */
 static bool
-take_number(struct table_entry *e, struct slice all, struct slice word)
+take_number(struct table_entry *e, enum entry_of of, struct slice all,
+    struct slice word, const char **warning)
 {
+	if (of != OF_ACCESS) {
+		if (!is_code(word, e->text))
+			return false;
+		*warning = CODE_IGNORED;
+		return true;
+	}
 	if (is_code(word, e->text)) {
 		e->kind = word.p[0] == '5' ? ENTRY_REJECT : ENTRY_DEFER;
 		access_reply(e, (word.p[0] - '0') * 100 +
@@ -337,9 +348,10 @@ entry_parse_template(struct table_entry *e, enum entry_of of, const char *value,
 	if (of == OF_ACCESS)
 		all = trimmed(all);
 	*e = (struct table_entry){ .kind = ENTRY_DUNNO };
+	*why = NULL;
 	word = first_word(all, &e->text);
 	if (memchr(word.p, TABLE_GROUP, word.len) != NULL ||
-	    (of == OF_ACCESS && take_number(e, all, word)))
+	    take_number(e, of, all, word, why))
 		return 0;
 	for (i = 0; i < NWORDS; i++) {
 		if ((words[i].of & 1u << of) == 0 ||

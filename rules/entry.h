@@ -43,9 +43,10 @@ struct table_entry {
 };
 
 /*
- * Parse value. 0; -1 with *why (static; what is wrong, and in parentheses what
+ * Parse value. -1 with *why (static; what is wrong, and in parentheses what
  * would be right: "needs user@domain (try …)") when it is nothing that a proxy
- * can do.
+ * can do. 0, with *why NULL, or a warning of the same form: the entry does
+ * nothing, and neither does it in Postfix.
  */
 int entry_parse(struct table_entry *e, enum entry_of of, const char *value,
     const char **why);

@@ -25,8 +25,11 @@ seed(void)
 {
 	static uint64_t value;
 
-	/* Even zero is good; it is only a weaker hash. */
-	if (value == 0 && getrandom(&value, sizeof(value), GRND_NONBLOCK) == -1)
+	/* Threads find it set: a table is first read before there are any. */
+	if (value != 0)
+		return value;
+	/* Even this is good; it is only a weaker hash. */
+	if (getrandom(&value, sizeof(value), GRND_NONBLOCK) == -1)
 		value = (uint64_t)getpid() << 32;
 	return value |= 1;
 }

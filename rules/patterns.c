@@ -145,28 +145,43 @@ patterns_load(const struct pattern_kind *kind, void *shared,
 	p->report = NULL;
 	if (lines_error(l) != 0) {
 		*why = why_errno(p->name, lines_error(l));
-		patterns_free(&p);
+		patterns_close(p);
+		p = NULL;
 	}
 	lines_close(&l);
 	return p;
 }
 
 void
-patterns_free(struct patterns **p)
+patterns_close(void *priv)
 {
+	struct patterns *p = priv;
 	size_t i;
 
-	if (*p == NULL)
-		return;
-	for (i = 0; i < (*p)->n; i++) {
-		(*p)->kind->free((*p)->list[i].what);
-		subst_free(&(*p)->list[i].result);
+	for (i = 0; i < p->n; i++) {
+		p->kind->free(p->list[i].what);
+		subst_free(&p->list[i].result);
 	}
-	free((*p)->list);
-	free((*p)->open);
-	free((*p)->name);
-	free(*p);
-	*p = NULL;
+	free(p->list);
+	free(p->open);
+	free(p->name);
+	free(p);
+}
+
+size_t
+patterns_size(const void *priv)
+{
+	const struct patterns *p = priv;
+
+	return p->n;
+}
+
+uint64_t
+patterns_limit_hits(const void *priv)
+{
+	const struct patterns *p = priv;
+
+	return p->limit_hits;
 }
 
 /* Asking */
@@ -214,9 +229,10 @@ give(const struct pattern *pt, struct query *q, const struct slice *group)
 }
 
 enum table_result
-patterns_find(struct patterns *p, struct query *q)
+patterns_find(void *priv, struct query *q)
 {
 	struct slice group[100];	/* subst allows $1 to $99 */
+	struct patterns *p = priv;
 	struct pattern *pt;
 	bool limit = false;
 	enum match m;

@@ -69,11 +69,14 @@ void patterns_add(struct patterns *p, void *what, bool negated,
 /* Close the innermost "if". -1: there is none. */
 int patterns_endif(struct patterns *p);
 
-/* For the kind's struct table_type. shared belongs to the kind. */
+/* For the kind's struct table_type, whose priv are the patterns. shared belongs
+   to the kind. */
 struct patterns *patterns_load(const struct pattern_kind *kind, void *shared,
     const struct source *s, char **why);
-void patterns_free(struct patterns **p);
-enum table_result patterns_find(struct patterns *p, struct query *q);
+void patterns_close(void *priv);
+enum table_result patterns_find(void *priv, struct query *q);
+size_t patterns_size(const void *priv);
+uint64_t patterns_limit_hits(const void *priv);
 
 /* Tools for the kinds: is this line one with the statement "if", "endif"?
    Returns what follows the word and white space, or NULL. */

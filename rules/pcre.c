@@ -24,17 +24,14 @@
 #define JIT_STACK_FIRST		(32 * 1024)
 #define JIT_STACK_LIMIT		(512 * 1024)
 
+/* What the patterns of a table share. */
 struct pcre {
-	struct patterns		*patterns;	/* ours */
 	pcre2_match_context	*context;	/* ours */
 	pcre2_jit_stack		*stack;		/* ours; may be NULL */
 	pcre2_match_data	*data;		/* ours; for any pattern */
 };
 
-static const struct {
-	char		letter;
-	uint32_t	option;
-} flags[] = {
+static const struct regex_flag flags[] = {
 	{ 'i', PCRE2_CASELESS },
 	{ 'm', PCRE2_MULTILINE },
 	{ 's', PCRE2_DOTALL },
@@ -43,27 +40,8 @@ static const struct {
 	{ 'E', PCRE2_DOLLAR_ENDONLY },
 	{ 'U', PCRE2_UNGREEDY },
 	{ 'X', 0 },		/* PCRE2 always does what it asked PCRE for */
+	{ 0, 0 }
 };
-
-static int
-parse_flags(const char *letters, uint32_t *options, char **why)
-{
-	size_t i;
-
-	*options = PCRE2_CASELESS | PCRE2_DOTALL;
-	for (; *letters != '\0'; letters++) {
-		for (i = 0; i < sizeof(flags) / sizeof(flags[0]); i++)
-			if (flags[i].letter == *letters)
-				break;
-		if (i == sizeof(flags) / sizeof(flags[0])) {
-			*why = xasprintf("unknown flag \"%c\" behind the "
-			    "pattern (there is imsxAEUX)", *letters);
-			return -1;
-		}
-		*options ^= flags[i].option;
-	}
-	return 0;
-}
 
 /* Slower, and memory that must never be executable is a reason. Said once. */
 static void
@@ -84,13 +62,13 @@ pcre_compile(const struct patterns *p, const struct regex_rule *r,
     size_t *groups, char **why)
 {
 	PCRE2_UCHAR text[120];
-	uint32_t options, count;
+	uint32_t options = PCRE2_CASELESS | PCRE2_DOTALL, count;
 	PCRE2_SIZE at;
 	pcre2_code *code;
 	int error;
 
 	(void)p;
-	if (parse_flags(r->flags, &options, why) == -1)
+	if (regex_flags(r->flags, flags, &options, why) == -1)
 		return NULL;
 	code = pcre2_compile((PCRE2_SPTR)r->text, PCRE2_ZERO_TERMINATED,
 	    options, &error, &at, NULL);
@@ -168,28 +146,28 @@ static const struct pattern_kind kind = {
 static void
 pcre_close(void *priv)
 {
-	struct pcre *t = priv;
+	struct patterns *p = priv;
+	struct pcre *t = p->shared;
 
-	patterns_free(&t->patterns);
 	pcre2_match_data_free(t->data);
 	pcre2_match_context_free(t->context);
 	pcre2_jit_stack_free(t->stack);
 	free(t);
+	patterns_close(p);
 }
 
 static void *
 pcre_open(const struct source *s, char **why)
 {
 	struct pcre *t = xcalloc(1, sizeof(*t));
+	struct patterns *p = patterns_load(&kind, t, s, why);
 
-	t->patterns = patterns_load(&kind, t, s, why);
-	if (t->patterns == NULL) {
+	if (p == NULL) {
 		free(t);
 		return NULL;
 	}
 	t->context = pcre2_match_context_create(NULL);
-	t->data = pcre2_match_data_create((uint32_t)t->patterns->groups + 1,
-	    NULL);
+	t->data = pcre2_match_data_create((uint32_t)p->groups + 1, NULL);
 	if (t->context == NULL || t->data == NULL)
 		fatal("out of memory");
 	pcre2_set_match_limit(t->context, MATCH_STEPS);
@@ -198,31 +176,7 @@ pcre_open(const struct source *s, char **why)
 	    NULL);
 	if (t->stack != NULL)
 		pcre2_jit_stack_assign(t->context, NULL, t->stack);
-	return t;
-}
-
-static enum table_result
-pcre_find(void *priv, struct query *q)
-{
-	struct pcre *t = priv;
-
-	return patterns_find(t->patterns, q);
-}
-
-static size_t
-pcre_size(const void *priv)
-{
-	const struct pcre *t = priv;
-
-	return t->patterns->n;
-}
-
-static uint64_t
-pcre_limit_hits(const void *priv)
-{
-	const struct pcre *t = priv;
-
-	return t->patterns->limit_hits;
+	return p;
 }
 
 const struct table_type table_pcre = {
@@ -231,7 +185,7 @@ const struct table_type table_pcre = {
 	.flags	= TABLE_FILE | TABLE_INLINE | TABLE_PATTERNS | TABLE_TEXT,
 	.open	= pcre_open,
 	.close	= pcre_close,
-	.find	= pcre_find,
-	.size	= pcre_size,
-	.limit_hits = pcre_limit_hits,
+	.find	= patterns_find,
+	.size	= patterns_size,
+	.limit_hits = patterns_limit_hits,
 };

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "base/mem.h"
 #include "rules/braces.h"
 #include "rules/patterns.h"
 #include "rules/report.h"
@@ -172,4 +173,35 @@ regex_rule_parse(struct patterns *p, char *line, unsigned long number,
 		report_mistake(p->report, p->name, number, "%s is no rule (try "
 		    "/pattern/ result)", log_quote(quoted, sizeof(quoted),
 		    line, strlen(line), QUOTE_MAX));
+}
+
+static char *
+why_no_flag(char letter, const struct regex_flag *flags)
+{
+	char all[32];
+	size_t n = 0;
+
+	for (; flags->letter != '\0' && n + 1 < sizeof(all); flags++)
+		all[n++] = flags->letter;
+	all[n] = '\0';
+	return xasprintf("unknown flag \"%c\" behind the pattern (there is %s)",
+	    letter, all);
+}
+
+int
+regex_flags(const char *letters, const struct regex_flag *flags,
+    uint32_t *options, char **why)
+{
+	const struct regex_flag *f;
+
+	for (; *letters != '\0'; letters++) {
+		for (f = flags; f->letter != *letters && f->letter != '\0'; f++)
+			;
+		if (f->letter == '\0') {
+			*why = why_no_flag(*letters, flags);
+			return -1;
+		}
+		*options ^= f->bits;
+	}
+	return 0;
 }

@@ -6,6 +6,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 struct patterns;
 
@@ -26,6 +27,16 @@ struct regex_rule {
  */
 typedef void *regex_compile_fn(const struct patterns *p,
     const struct regex_rule *r, size_t *groups, char **why);
+
+/* Letters behind a pattern; each turns its bits over. The last is { 0, 0 }. */
+struct regex_flag {
+	char		letter;
+	uint32_t	bits;
+};
+
+/* 0; -1 with *why (ours to free) when there is no such letter. */
+int regex_flags(const char *letters, const struct regex_flag *flags,
+    uint32_t *options, char **why);
 
 /* Read a line and add its pattern. pairs: /this/!/but not this/ is allowed. */
 void regex_rule_parse(struct patterns *p, char *line, unsigned long number,

@@ -28,45 +28,24 @@ struct regexp {
 	bool	 negated2;	/* the second must match: /this/!!/and this/ */
 };
 
-static const struct {
-	char	letter;
-	int	flag;
-} flags[] = {
+static const struct regex_flag flags[] = {
 	{ 'i', REG_ICASE },
 	{ 'm', REG_NEWLINE },
 	{ 'x', REG_EXTENDED },
+	{ 0, 0 }
 };
-
-static int
-parse_flags(const char *letters, int *options, char **why)
-{
-	size_t i;
-
-	*options = REG_ICASE | REG_EXTENDED;
-	for (; *letters != '\0'; letters++) {
-		for (i = 0; i < sizeof(flags) / sizeof(flags[0]); i++)
-			if (flags[i].letter == *letters)
-				break;
-		if (i == sizeof(flags) / sizeof(flags[0])) {
-			*why = xasprintf("unknown flag \"%c\" behind the "
-			    "pattern (there is imx)", *letters);
-			return -1;
-		}
-		*options ^= flags[i].flag;
-	}
-	return 0;
-}
 
 static int
 compile_one(regex_t *to, const char *text, const char *letters, bool nosub,
     char **why)
 {
 	char reason[200];
-	int options, error;
+	uint32_t options = REG_ICASE | REG_EXTENDED;
+	int error;
 
-	if (parse_flags(letters, &options, why) == -1)
+	if (regex_flags(letters, flags, &options, why) == -1)
 		return -1;
-	error = regcomp(to, text, options | (nosub ? REG_NOSUB : 0));
+	error = regcomp(to, text, (int)options | (nosub ? REG_NOSUB : 0));
 	if (error == 0)
 		return 0;
 	regerror(error, to, reason, sizeof(reason));
@@ -180,43 +159,13 @@ regexp_open(const struct source *s, char **why)
 	return patterns_load(&kind, NULL, s, why);
 }
 
-static void
-regexp_close(void *priv)
-{
-	struct patterns *p = priv;
-
-	patterns_free(&p);
-}
-
-static enum table_result
-regexp_find(void *priv, struct query *q)
-{
-	return patterns_find(priv, q);
-}
-
-static size_t
-regexp_size(const void *priv)
-{
-	const struct patterns *p = priv;
-
-	return p->n;
-}
-
-static uint64_t
-regexp_limit_hits(const void *priv)
-{
-	const struct patterns *p = priv;
-
-	return p->limit_hits;
-}
-
 const struct table_type table_regexp = {
 	.name	= "regexp",
 	.suffix	= "",
 	.flags	= TABLE_FILE | TABLE_INLINE | TABLE_PATTERNS | TABLE_TEXT,
 	.open	= regexp_open,
-	.close	= regexp_close,
-	.find	= regexp_find,
-	.size	= regexp_size,
-	.limit_hits = regexp_limit_hits,
+	.close	= patterns_close,
+	.find	= patterns_find,
+	.size	= patterns_size,
+	.limit_hits = patterns_limit_hits,
 };

@@ -17,7 +17,13 @@ struct report {
 	void			*arg;
 	size_t			 n;	/* mistakes so far */
 	struct table_use	 use;	/* what values must be good for */
+	table_mistake_fn	*warn;	/* hears of what is no mistake, in place
+					   of the log; or NULL */
 };
+
+/* Something for the log that is no mistake: "file=… line=…". */
+void report_warn(struct report *r, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
 
 /* "FILE:LINE: what"; line 0: the mistake has no line, "FILE: what". */
 void report_mistake(struct report *r, const char *file, unsigned long line,

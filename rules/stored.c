@@ -68,8 +68,8 @@ warn_if_old(const struct source *s)
 	if (stat(s->argument, &text) == -1 || stat(s->path, &stored) == -1)
 		return;
 	if (text.st_mtim.tv_sec > stored.st_mtim.tv_sec)
-		log_warn(0, "table file=%s older-than=%s (run postmap(1))",
-		    s->path, s->argument);
+		report_warn(s->report, "file=%s older-than=%s (run "
+		    "postmap(1))", s->path, s->argument);
 }
 
 void *

@@ -12,10 +12,12 @@
 
 #include <sys/stat.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/job.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/obj.h"
@@ -28,6 +30,8 @@
 #define LINE_MAX	((size_t)128 << 10)	/* of a message */
 #define LOOK_MS		1000	/* at the file, at most so often */
 #define QUOTE_MAX	500	/* octets of a text in the log */
+#define SAID_MAX	20	/* warnings about a file that is read again */
+#define LONG_FILE	(1 << 20)	/* octets: a thread reads it again */
 
 struct identity {
 	dev_t		 dev;
@@ -48,6 +52,7 @@ struct table {
 	struct table_use		 use;	/* of the values */
 	uint64_t			 old_limit_hits; /* before a reload */
 	struct identity			 seen;	/* what was read last */
+	struct reading			*reading; /* ours; by a thread; NULL */
 	uint64_t			 look_at; /* clock_ms() */
 	struct buf			 key;	/* folded */
 	struct buf			 room;	/* of values that are made */
@@ -99,16 +104,6 @@ why_errno(const char *path, int error)
 	return xasprintf("%s: %s", path, strerror(error));
 }
 
-static void
-log_mistake(void *arg, const char *mistake)
-{
-	char quoted[4 * QUOTE_MAX + 6];
-
-	(void)arg;
-	log_warn(0, "table mistake=%s", log_quote(quoted, sizeof(quoted),
-	    mistake, strlen(mistake), QUOTE_MAX));
-}
-
 /* Files */
 
 static int
@@ -145,7 +140,7 @@ same_identity(const struct identity *a, const struct identity *b)
 static void *
 load(const struct table *t, const struct source *how)
 {
-	struct report report = { how->say, how->arg, 0, t->use };
+	struct report report = { how->say, how->arg, 0, t->use, how->warn };
 	struct source s = *how;
 	bool busy = false;
 	void *priv;
@@ -168,26 +163,97 @@ load(const struct table *t, const struct source *how)
 	return NULL;
 }
 
-/* -1: not now, somebody is writing it. */
-static int
-reload(struct table *t)
-{
-	bool busy = false;
-	struct source s = { .say = log_mistake, .lenient = t->lenient,
-	    .busy = &busy };
-	void *priv;
+/* A file that is read again. */
+struct reading {
+	struct table	*table;
+	struct job	*job;		/* ours; NULL: no thread */
+	struct identity	 id;		/* of what is read */
+	void		*priv;		/* what came of it; NULL: nothing */
+	bool		 busy;		/* somebody is writing it */
+	char		*said[SAID_MAX]; /* ours: for the log */
+	size_t		 nsaid, more;	/* more: that nobody needs to read */
+};
 
-	if ((priv = load(t, &s)) == NULL) {
+static void
+keep_words(void *arg, const char *text)
+{
+	struct reading *r = arg;
+
+	if (r->nsaid < SAID_MAX)
+		r->said[r->nsaid++] = xstrdup(text);
+	else
+		r->more++;
+}
+
+static void
+keep_mistake(void *arg, const char *mistake)
+{
+	char quoted[4 * QUOTE_MAX + 6], text[4 * QUOTE_MAX + 20];
+
+	snprintf(text, sizeof(text), "mistake=%s", log_quote(quoted,
+	    sizeof(quoted), mistake, strlen(mistake), QUOTE_MAX));
+	keep_words(arg, text);
+}
+
+/* In a thread, perhaps: what it reads of the table never changes. */
+static void
+read_again(void *arg)
+{
+	struct reading *r = arg;
+	struct source s = { .say = keep_mistake, .warn = keep_words, .arg = r,
+	    .lenient = r->table->lenient, .busy = &r->busy };
+
+	r->priv = load(r->table, &s);
+}
+
+static void
+reading_free(struct reading **r)
+{
+	if (*r == NULL)
+		return;
+	job_wait(&(*r)->job);
+	if ((*r)->priv != NULL)
+		(*r)->table->type->close((*r)->priv);
+	while ((*r)->nsaid > 0)
+		free((*r)->said[--(*r)->nsaid]);
+	free(*r);
+	*r = NULL;
+}
+
+/* The table is what was read; if that is nothing, it stays as it is. */
+static void
+take_over(struct table *t)
+{
+	struct reading *r = t->reading;
+	size_t i;
+
+	job_wait(&r->job);
+	for (i = 0; i < r->nsaid; i++)
+		log_warn(0, "table %s", r->said[i]);
+	if (r->more > 0)
+		log_warn(0, "table file=%s more=%zu", t->path, r->more);
+	if (r->priv == NULL) {
 		log_warn(0, "table file=%s reload=failed (the old content "
 		    "stays in use)", t->path);
-		return busy ? -1 : 0;
+	} else {
+		t->old_limit_hits = table_limit_hits(t);
+		t->type->close(t->priv);
+		t->priv = r->priv;
+		r->priv = NULL;
+		log_info(0, "table file=%s reload=done keys=%zu", t->path,
+		    t->type->size(t->priv));
 	}
-	t->old_limit_hits = table_limit_hits(t);
-	t->type->close(t->priv);
-	t->priv = priv;
-	log_info(0, "table file=%s reload=done keys=%zu", t->path,
-	    t->type->size(t->priv));
-	return 0;
+	if (!r->busy)
+		t->seen = r->id;
+	reading_free(&t->reading);
+}
+
+/* Half a second for a million keys is too long for a loop. Patterns cannot be
+   so many, and their library has its own state. */
+static bool
+takes_long(const struct table *t, const struct identity *id)
+{
+	return (t->type->flags & TABLE_FOLDS) != 0 && id->size >= LONG_FILE;
 }
 
 /* A table that is missing, or being written, stays as it is. */
@@ -197,13 +263,25 @@ look(struct table *t)
 	uint64_t now = clock_ms();
 	struct identity id;
 
+	if (t->reading != NULL) {
+		if (job_is_done(t->reading->job))
+			take_over(t);
+		return;
+	}
 	if (t->path == NULL || now < t->look_at)
 		return;
 	t->look_at = now + LOOK_MS;
 	if (identify(t->path, &id) == -1 || same_identity(&id, &t->seen))
 		return;
-	if (reload(t) == 0)
-		t->seen = id;
+	t->reading = xcalloc(1, sizeof(*t->reading));
+	t->reading->table = t;
+	t->reading->id = id;
+	if (takes_long(t, &id))
+		t->reading->job = job_start(read_again, t->reading);
+	if (t->reading->job != NULL)
+		return;
+	read_again(t->reading);
+	take_over(t);
 }
 
 /* Life */
@@ -339,6 +417,7 @@ table_free(struct table **t)
 	if (*t == NULL)
 		return;
 	OBJ_CHECK(*t, TABLE_MAGIC);
+	reading_free(&(*t)->reading);
 	if ((*t)->priv != NULL)
 		(*t)->type->close((*t)->priv);
 	if ((*t)->ask != NULL)

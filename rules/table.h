@@ -9,7 +9,8 @@
  *
  * A table that was read from a file is read again when the file has changed,
  * which is looked at once a second at most. If the new content is broken, the
- * old one stays in use and a warning says why.
+ * old one stays in use and a warning says why. A large file is read by a thread
+ * (base/job.h); the first look-up after that has the new content.
  *
  * Nothing here waits. A remote table (socketmap, tcp) is asked by
  * filters/lookup.h; table_find() answers TABLE_FAILED for it.
@@ -57,11 +58,13 @@ void table_free(struct table **t);
  * What the values of a table must be good for. check() is given each value when
  * the table is read, and when it is read again; it answers NULL, or what is
  * wrong, as it goes on behind the value ("is empty"; valid until the next
- * call). Where a pattern's result has a $1, the value has TABLE_GROUP.
+ * call). *warning, NULL before, is the same for the log: it is no mistake.
+ * Where a pattern's result has a $1, the value has TABLE_GROUP.
  */
 #define TABLE_GROUP	'\1'
 struct table_use {
-	const char	*(*check)(void *arg, const char *value);
+	const char	*(*check)(void *arg, const char *value,
+			    const char **warning);
 	void		*arg;		/* outlives the table */
 };
 

@@ -20,6 +20,7 @@ struct source {
 	const char	*path;		/* argument and suffix; NULL: no file */
 	struct report	*report;
 	table_mistake_fn *say;		/* for members; report calls it, too */
+	table_mistake_fn *warn;		/* of what is no mistake; NULL: log it */
 	void		*arg;
 	bool		 lenient;	/* tables with mistakes are used */
 	bool		 patient;	/* may wait for a writer's lock */

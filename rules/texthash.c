@@ -56,7 +56,7 @@ warn_duplicate(struct texthash *h, unsigned long line)
 
 	if (++h->duplicates > DUPLICATES_MAX)
 		return;
-	log_warn(0, "table file=%s line=%lu duplicate=%s%s", h->path, line,
+	report_warn(h->report, "file=%s line=%lu duplicate=%s%s", h->path, line,
 	    log_quote(quoted, sizeof(quoted), h->key.p, h->key.len, 60),
 	    h->duplicates == DUPLICATES_MAX ? " (no more are shown)" : "");
 }

@@ -67,11 +67,15 @@ check_access(const struct named_table *t, const char *value,
 }
 
 static const char *
-check_line(enum entry_of of, const char *value, struct table_entry *e)
+check_line(enum entry_of of, const char *value, struct table_entry *e,
+    const char **warning)
 {
-	const char *wrong;
+	const char *why;
 
-	return entry_parse_template(e, of, value, &wrong) == -1 ? wrong : NULL;
+	if (entry_parse_template(e, of, value, &why) == -1)
+		return why;
+	*warning = why;
+	return NULL;
 }
 
 /* Does it want the header of the message changed? */
@@ -99,7 +103,7 @@ declare(struct rules *r, enum entry_of of, enum entry_kind kind)
 
 /* NULL when it is good for all that the table is used for. */
 static const char *
-judge(void *arg, const char *value)
+judge(void *arg, const char *value, const char **warning)
 {
 	struct named_table *t = arg;
 	const char *wrong = NULL;
@@ -111,7 +115,7 @@ judge(void *arg, const char *value)
 		    (t->checks & 1u << of) == 0)
 			continue;
 		wrong = of == OF_ACCESS ? check_access(t, value, &e) :
-		    check_line((enum entry_of)of, value, &e);
+		    check_line((enum entry_of)of, value, &e, warning);
 		if (wrong == NULL)
 			wrong = declare(t->rules, (enum entry_of)of, e.kind);
 	}

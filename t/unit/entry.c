@@ -126,7 +126,7 @@ static const struct {
 
 	{ OF_HEADER, "", 0, 0, "", "", EMPTY },
 	{ OF_HEADER, "RELAY", 0, 0, "", "", NO_CHECKS },
-	{ OF_HEADER, "550 no", 0, 0, "", "", NO_CHECKS },
+	{ OF_HEADER, "550", 0, 0, "", "", NO_CHECKS },
 	{ OF_BODY, "permit", 0, 0, "", "", NO_CHECKS },
 	{ OF_HEADER, "REJECT 2.6.0 no", 0, 0, "", "", STATUS },
 	{ OF_HEADER, "PREPEND x y", 0, 0, "", "", FIELD },
@@ -162,6 +162,20 @@ test_values(void)
 		is_str(e.enhanced, cases[i].enhanced, "enhanced code");
 		is_str(text, cases[i].text, "text");
 	}
+}
+
+/* Postfix warns, and does nothing (cleanup(8)); files that have it run. */
+static void
+test_warning(void)
+{
+	const char *why = NULL;
+	struct table_entry e;
+
+	is_int(entry_parse(&e, OF_HEADER, "550 5.7.1 no", &why), 0,
+	    "a code in header_checks");
+	is_int(e.kind, ENTRY_DUNNO, "does nothing");
+	is_str(why, "does nothing, as in Postfix: header_checks(5) have no "
+	    "codes (write REJECT 5.7.1 and the text)", "and that is said");
 }
 
 /* \1 is a group of a pattern. */
@@ -248,6 +262,7 @@ int
 main(void)
 {
 	test_values();
+	test_warning();
 	test_templates();
 	test_codes();
 	return tap_done();

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -341,6 +342,85 @@ test_reload(void)
 	log_open("stderr", false);
 }
 
+/* More than a megabyte, with this value behind each key. */
+static void
+write_large(const char *value)
+{
+	FILE *f = fopen(path, "w");
+	int i;
+
+	for (i = 0; i < 50000; i++)
+		fprintf(f, "user%d@example.org %s\n", i, value);
+	fclose(f);
+	clock_advance(1000);
+}
+
+/* Look up until the thread has read the file. */
+static const char *
+find_later(struct table *t, const char *want)
+{
+	const char *value;
+	int tries;
+
+	for (tries = 0; tries < 10000; tries++) {
+		value = find(t, "user49999@example.org");
+		if (value != NULL && strcmp(value, want) == 0)
+			break;
+		poll(NULL, 0, 1);
+	}
+	return value;
+}
+
+/* Look up until this is in the log. */
+static bool
+logged_later(struct table *t, const char *want)
+{
+	char text[10000];
+	bool found = false;
+	int tries;
+	FILE *f;
+	size_t n;
+
+	for (tries = 0; tries < 10000 && !found; tries++) {
+		find(t, "user0@example.org");
+		f = fopen(log_path, "r");
+		n = fread(text, 1, sizeof(text) - 1, f);
+		fclose(f);
+		text[n] = '\0';
+		found = strstr(text, want) != NULL;
+		poll(NULL, 0, 1);
+	}
+	return found;
+}
+
+static void
+test_reload_large(void)
+{
+	char *why, *where = xasprintf("file:%s", log_path);
+	struct table *t;
+
+	log_open(where, false);
+	write_large("one");
+	t = open_file(&why);
+	is_str(find(t, "user0@example.org"), "one", "a large table");
+	write_large("two");
+	is_str(find(t, "user0@example.org"), "one",
+	    "it is read aside: nobody waits for that");
+	is_str(find_later(t, "two"), "two", "and then it is there");
+	is_int((long long)table_size(t), 50000, "all of it");
+	write_large("");
+	ok(logged_later(t, ":20: the key has no value"), "what is wrong");
+	ok(logged_later(t, "more=49980"), "there is too much of it to be told");
+	ok(logged_later(t, "reload=failed"), "so it is not taken");
+	is_str(find(t, "user0@example.org"), "two", "the old content stays");
+	write_large("five");
+	find(t, "user0@example.org");
+	table_free(&t);
+	ok(t == NULL, "the end comes while it is read");
+	log_open("stderr", false);
+	free(where);
+}
+
 static void
 test_reload_patterns(void)
 {
@@ -467,6 +547,7 @@ main(void)
 	test_mistakes();
 	test_inlines();
 	test_reload();
+	test_reload_large();
 	test_reload_patterns();
 	test_addresses();
 	test_many();

@@ -116,10 +116,10 @@ static const struct {
 
 	{ "header_checks", "at header\n use header_checks \"pcre:FILE\"\n",
 	    "/^a: (.*)/ REPLACE b: $1\n/^b: (.*)/ REPLACE $1: b\n"
-	    "/^c: (.*)/ REPLACE c $1\n/d/ OK\n/e/ 550 x\n",
+	    "/^c: (.*)/ REPLACE c $1\n/d/ OK\n/e/ 550\n/f/ 550 5.7.1 x\n",
 	    "p:2:20: FILE:3: \"REPLACE c $\" needs \"NAME: value\" (try "
 	    "X-Checked: yes)\n"
-	    "p:2:20: FILE:5: \"550 x\" is no action of header_checks(5) (there "
+	    "p:2:20: FILE:5: \"550\" is no action of header_checks(5) (there "
 	    "is DUNNO, REJECT, DISCARD, HOLD, REDIRECT, BCC, PREPEND, REPLACE, "
 	    "IGNORE, STRIP, PASS, INFO and WARN)\n" },
 	{ "body_checks", "at body\n use body_checks \"pcre:FILE\"\n",
