@@ -7,6 +7,7 @@ use File::Temp qw(tempdir);
 use lib 't/lib';
 use Test::More;
 use Client;
+use Wait;
 
 sub slurp
 {
@@ -52,9 +53,9 @@ SKIP: {
 	}
 	ok(defined $address, 'make run') or diag $text;
 	my @pasted = $text =~ /^  ((?:.*\\\n)*.*)$/mg;
-	my ($check) = grep { /vratar check/ } @pasted;
-	my ($test) = grep { /vratar test/ } @pasted;
-	my ($explain) = grep { /vratar rules/ } @pasted;
+	my ($check) = grep { /vratar\S* check/ } @pasted;
+	my ($test) = grep { /vratar\S* test/ } @pasted;
+	my ($explain) = grep { /vratar\S* rules/ } @pasted;
 
 	my $traced = `$test`;
 	is($? >> 8, 1, 'vratar test: refused');
@@ -83,9 +84,9 @@ SKIP: {
 	isnt(system("{ $check; } 2>/dev/null"), 0, 'check finds a mistake');
 	spew($policy, $rules =~ s/no mail from/nothing from/r);
 	is(system($check), 0, 'and none when it is gone');
-	while (my $line = <$words>) {
-		last if $line =~ / reloaded /;
-	}
+	ok(Wait::poll(sub {
+		return slurp("$dir/run/serve.log") =~ / reloaded /;
+	}), 'SIGHUP has it read');
 	is($refused->('me@bargains.example'),
 	    '550 5.7.1 nothing from bargains.example, please', 'reloaded');
 	kill TERM => $runner;

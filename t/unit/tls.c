@@ -284,6 +284,64 @@ resume(SSL_CTX *client, SSL_CTX *server, SSL_SESSION *before, bool *reused)
 	return after;
 }
 
+/* What the server sees of a client that shows this file, or nothing. */
+static struct tls_certificate *
+shown(SSL_CTX *server, const char *file, bool *good)
+{
+	struct tls_certificate *c;
+	SSL_CTX *client;
+	struct pair p;
+	char *why;
+
+	client = tls_client(false, NULL, &why);
+	if (file != NULL) {
+		SSL_CTX_use_certificate_file(client, file, SSL_FILETYPE_PEM);
+		SSL_CTX_use_PrivateKey_file(client, file, SSL_FILETYPE_PEM);
+	}
+	pair_init(&p, client, server);
+	*good = shake(&p);
+	c = tls_certificate_new(p.server);
+	pair_fini(&p);
+	SSL_CTX_free(client);
+	return c;
+}
+
+static void
+test_client_certificates(void)
+{
+	struct tls_certificate *c;
+	SSL_CTX *server;
+	bool good;
+	char *why = NULL;
+
+	server = tls_server("l", both_file, NULL, &why);
+	c = shown(server, both_file, &good);
+	ok(good && c == NULL, "who is not asked shows nothing");
+	is_int(tls_ask_clients(server, "l", TLS_ASK, NULL, &why), 0,
+	    "ask, and trust nobody");
+	c = shown(server, both_file, &good);
+	ok(good && c != NULL && !c->verified, "shown, and not trusted");
+	tls_certificate_free(&c);
+	ok(c == NULL, "freed");
+	is_int(tls_ask_clients(server, "l", TLS_ASK_REQUIRE, ca_file, &why),
+	    0, "require one of our authority");
+	c = shown(server, both_file, &good);
+	ok(good && c != NULL && c->verified, "which is verified");
+	is_str(c->subject, "CN=mx.example.org", "its subject");
+	is_str(c->issuer, "CN=Test CA", "its issuer");
+	is_int(strlen(c->fingerprint), 95, "its fingerprint");
+	is_int(strspn(c->fingerprint, "0123456789ABCDEF:"), 95,
+	    "in capital hex digits");
+	tls_certificate_free(&c);
+	c = shown(server, NULL, &good);
+	ok(good && c == NULL, "the handshake goes on without one");
+	is_int(tls_ask_clients(server, "l", TLS_ASK, junk_file, &why), -1,
+	    "an authority that cannot be read");
+	refused(NULL, why, "cannot read certificates ", junk_file,
+	    ": no certificate or crl found", "junk");
+	SSL_CTX_free(server);
+}
+
 static void
 test_tickets(void)
 {
@@ -362,6 +420,7 @@ main(void)
 	test_verify_one_connection();
 	test_server_name();
 	test_versions();
+	test_client_certificates();
 	test_tickets();
 	test_unclean_close();
 	test_error_text();
