@@ -367,8 +367,10 @@ check_equal(struct load *l, uint32_t e)
 	at(l, e)->type = RULES_BOOLEAN;
 	if (!equality(l, e, not ? "!=" : "="))
 		return false;
-	if (not)
+	if (not) {
+		at(l, e)->denied = true;
 		wrap(l, e, E_NOT);
+	}
 	return true;
 }
 
