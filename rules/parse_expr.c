@@ -124,7 +124,9 @@ parse_element(struct parser *p, uint32_t list)
 		if (!list_takes(p, list, RULES_IP) || !add_net(p, list))
 			return false;
 	} else {
-		parser_expected(p, "a \"text\", a number or a network");
+		parser_expected(p, t.kind == T_WORD ? "a \"text\" in quotes, "
+		    "a number or a network" :
+		    "a \"text\", a number or a network");
 		return false;
 	}
 	parser_next(p);
