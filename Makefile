@@ -267,6 +267,7 @@ bench:
 
 bench-run: all $O/t/bench-idle $O/t/bench-rules
 	$O/t/bench-rules
+	VRATAR=./$(PROG) perl t/bench/policy.pl
 	VRATAR=./$(PROG) IDLE=$O/t/bench-idle perl t/bench/compare.pl
 
 $O/t/fuzz-%: $O/t/fuzz/%.o $O/lib.a

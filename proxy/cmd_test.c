@@ -200,7 +200,52 @@ read_message(const char *name, struct buf *out)
 	return n ? -1 : 0;
 }
 
+/* JSON */
+
+/* Text from a message need not be UTF-8. */
+static json_t *
+any_text(const char *p)
+{
+	json_t *s = json_string(p);
+	char *copy;
+	size_t i;
+
+	if (s != NULL)
+		return s;
+	copy = xstrdup(p);
+	for (i = 0; copy[i] != '\0'; i++)
+		if ((unsigned char)copy[i] > 127)
+			copy[i] = '?';
+	s = json_string(copy);
+	free(copy);
+	return s;
+}
+
+static const char *
+text_of(const json_t *o, const char *key)
+{
+	const char *s = json_string_value(json_object_get(o, key));
+
+	return s != NULL ? s : "";
+}
+
 /* What happens */
+
+/* What was asked at rcpt since the last reply was about this one. */
+static void
+name_recipient(const struct result *r, const char *rcpt)
+{
+	json_t *t;
+	size_t i;
+
+	for (i = json_array_size(r->trace); i > 0; i--) {
+		t = json_array_get(r->trace, i - 1);
+		if (strcmp(text_of(t, "stage"), "rcpt") != 0 ||
+		    json_object_get(t, "recipient") != NULL)
+			break;
+		json_object_set_new(t, "recipient", any_text(rcpt));
+	}
+}
 
 static void
 on_reply(void *arg, const char *step, const char *rcpt, int code,
@@ -210,8 +255,10 @@ on_reply(void *arg, const char *step, const char *rcpt, int code,
 	json_t *stage = json_pack("{s:s, s:i, s:s}", "stage", step, "code",
 	    code, "reply", text);
 
-	if (rcpt != NULL)
-		json_object_set_new(stage, "recipient", json_string(rcpt));
+	if (rcpt != NULL) {
+		json_object_set_new(stage, "recipient", any_text(rcpt));
+		name_recipient(r, rcpt);
+	}
 	json_array_append_new(r->stages, stage);
 	if (rcpt != NULL && code / 100 == 2)
 		r->accepted++;
@@ -247,25 +294,6 @@ on_delay(void *arg, const struct filter_conf *f, enum filter_event ev,
 	json_array_append_new(r->trace, json_pack("{s:s, s:s, s:I}",
 	    "filter", f->name, "stage", filter_event_name(ev), "delay-ms",
 	    (json_int_t)ms));
-}
-
-/* Text from a message need not be UTF-8. */
-static json_t *
-any_text(const char *p)
-{
-	json_t *s = json_string(p);
-	char *copy;
-	size_t i;
-
-	if (s != NULL)
-		return s;
-	copy = xstrdup(p);
-	for (i = 0; copy[i] != '\0'; i++)
-		if ((unsigned char)copy[i] > 127)
-			copy[i] = '?';
-	s = json_string(copy);
-	free(copy);
-	return s;
 }
 
 static void
@@ -328,14 +356,6 @@ on_step(void *arg, const struct rules_step *step)
 }
 
 /* Telling */
-
-static const char *
-text_of(const json_t *o, const char *key)
-{
-	const char *s = json_string_value(json_object_get(o, key));
-
-	return s != NULL ? s : "";
-}
 
 /* What EHLO offers depends on the backend, and that was not asked. */
 static bool
@@ -432,7 +452,7 @@ static void
 print_list(const char *title, const json_t *list,
     void (*print)(const json_t *))
 {
-	const char *stage = "";
+	const char *stage = "", *rcpt = "";
 	size_t i;
 
 	if (json_array_size(list) == 0)
@@ -441,10 +461,12 @@ print_list(const char *title, const json_t *list,
 	for (i = 0; i < json_array_size(list); i++) {
 		const json_t *o = json_array_get(list, i);
 		const char *at = text_of(o, "stage");
+		const char *to = text_of(o, "recipient");
 
-		if (strcmp(at, stage) != 0)
-			printf(" at %s\n", at);
+		if (strcmp(at, stage) != 0 || strcmp(to, rcpt) != 0)
+			printf(" at %s%s%s\n", at, *to ? " " : "", to);
 		stage = at;
+		rcpt = to;
 		print(o);
 	}
 }

@@ -114,6 +114,22 @@ nearest_members(const struct rules *r, struct nearest *near)
 		nearest_try(near, r->tables.v[i].name);
 }
 
+/* "auth" → "auth.user"; or NULL. */
+static const char *
+field_below(struct slice name)
+{
+	enum rules_field f;
+	const char *field;
+
+	for (f = 0; f < RULES_NFIELDS; f++) {
+		field = rules_field_name(f);
+		if (strncmp(field, name.p, name.len) == 0 &&
+		    field[name.len] == '.')
+			return field;
+	}
+	return NULL;
+}
+
 static bool
 no_such_value(struct load *l, uint32_t e)
 {
@@ -129,8 +145,13 @@ no_such_value(struct load *l, uint32_t e)
 		return bad(l, e);
 	}
 	nearest_value(l->r, &near);
+	if (near.best == NULL)
+		near.best = field_below(name);
 	load_error(l, at(l, e)->span, "there is no field \"%.*s\"%s",
-	    (int)name.len, name.p, nearest_text(&near, hint));
+	    (int)name.len, name.p, near.best != NULL ?
+	    nearest_text(&near, hint) : name.len > 0 &&
+	    *name.p >= '0' && *name.p <= '9' ? " (units are ms, s, m, h, d, "
+	    "w, K, M and G)" : " (a text needs quotes)");
 	return bad(l, e);
 }
 
@@ -313,11 +334,12 @@ mismatch(struct load *l, uint32_t e, const char *word)
 	enum rules_type a = at(l, at(l, e)->a)->type;
 	enum rules_type b = at(l, at(l, e)->b)->type;
 
-	load_error(l, at(l, at(l, e)->b)->span, "%s %s %s: these cannot be "
-	    "compared%s", type_name(a), word, type_name(b),
+	load_error(l, at(l, at(l, e)->b)->span, "%s and %s cannot be compared "
+	    "by %s%s", type_name(a), type_name(b), word,
 	    is_list(a) ? " (say \"any\" or \"all\" in front)" :
 	    a == RULES_IP && b == RULES_STRING ?
-	    " (an IP address has no quotes)" : "");
+	    " (an IP address has no quotes)" : a == RULES_NUMBER &&
+	    b == RULES_STRING ? " (a number has no quotes)" : "");
 	return bad(l, e);
 }
 
@@ -367,8 +389,10 @@ check_equal(struct load *l, uint32_t e)
 	at(l, e)->type = RULES_BOOLEAN;
 	if (!equality(l, e, not ? "!=" : "="))
 		return false;
-	if (not)
+	if (not) {
+		at(l, e)->denied = true;
 		wrap(l, e, E_NOT);
+	}
 	return true;
 }
 
@@ -380,7 +404,7 @@ check_order(struct load *l, uint32_t e)
 	if (!check(l, a) || !check(l, b))
 		return bad(l, e);
 	if (at(l, a)->type != RULES_NUMBER || at(l, b)->type != RULES_NUMBER)
-		return mismatch(l, e, "and");
+		return mismatch(l, e, "<, <=, > or >=");
 	at(l, e)->type = RULES_BOOLEAN;
 	at(l, e)->op = at(l, e)->op - E_LESS + E_CMP_LESS;
 	return true;

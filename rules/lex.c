@@ -368,6 +368,14 @@ skip_to(struct lex *x, char c)
 			return;
 }
 
+static const char *
+stray_hint(char c)
+{
+	return c == '@' ? " (an address needs quotes)" :
+	    c == ';' ? " (a comment begins with #)" :
+	    c == '$' ? " (in a text, %{NAME} is the value)" : "";
+}
+
 static void
 tell_stray(struct lex *x)
 {
@@ -376,15 +384,45 @@ tell_stray(struct lex *x)
 
 	if (c == '/' || c == '\'')
 		skip_to(x, c);
+	if (x->quiet)
+		return;
+	x->stray = x->quiet = c != '\'';
 	if (c == '/')
 		load_error(x->load, at, "a regular expression stands behind ~ "
-		    "only");
+		    "only, a file in \"quotes\"");
 	else if (c == '\'')
 		load_error(x->load, at, "texts stand in \"double quotes\"");
 	else if ((unsigned char)c < 0x20 || c == 0x7f)
 		load_error(x->load, at, "a control character");
 	else
-		load_error(x->load, at, "'%c' means nothing here", c);
+		load_error(x->load, at, "'%c' means nothing here%s", c,
+		    stray_hint(c));
+}
+
+/* What other languages have for our words: told, and taken for the word. */
+static bool
+take_foreign(struct lex *x, struct token *t)
+{
+	static const struct {
+		const char	*sign, *word;
+	} foreign[] = { { "&&", "and" }, { "||", "or" }, { "!", "not" } };
+	struct span at = { x->file, x->at, 1 };
+	size_t i, len;
+
+	for (i = 0; i < sizeof(foreign) / sizeof(foreign[0]); i++) {
+		len = strlen(foreign[i].sign);
+		if (x->end - x->at < len || memcmp(x->file->text + x->at,
+		    foreign[i].sign, len) != 0)
+			continue;
+		x->at += (uint32_t)len;
+		t->kind = T_WORD;
+		t->text = SLICE_STR(foreign[i].word);
+		if (!x->quiet)
+			load_error(x->load, at, "\"%s\" is written \"%s\"",
+			    foreign[i].sign, foreign[i].word);
+		return true;
+	}
+	return false;
 }
 
 static bool
@@ -403,7 +441,7 @@ take_token(struct lex *x, struct token *t)
 		take_regex(x, t);
 	} else if (starts_word(x)) {
 		take_word(x, t);
-	} else if (!take_sign(x, t)) {
+	} else if (!take_sign(x, t) && !take_foreign(x, t)) {
 		tell_stray(x);
 		return false;
 	}
@@ -425,8 +463,10 @@ lex_next(struct lex *x)
 	} while (!take_token(x, &t));
 	t.span = span_from(x, start);
 	x->fresh = t.kind == T_EOL;
-	if (t.kind == T_EOL)
+	if (t.kind == T_EOL) {
 		x->line++;
+		x->quiet = false;
+	}
 	x->last = t.kind;
 	return t;
 }

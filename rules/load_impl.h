@@ -78,6 +78,8 @@ struct lex {
 	unsigned		 parens;	/* a line goes on inside them */
 	enum token_kind		 last;
 	bool			 fresh;		/* no token in this line yet */
+	bool			 quiet;		/* the line has had its mistake */
+	bool			 stray;		/* … of the lexer, just now */
 };
 
 void lex_init(struct lex *x, struct load *l, const struct policy_file *f,

@@ -86,6 +86,8 @@ parser_init(struct parser *p, struct load *l, const struct policy_file *f,
 	lex_init(&p->lex, l, f, at, end);
 	p->last = (struct span){ f, at, 0 };
 	p->token = lex_next(&p->lex);
+	p->lost = p->lost || p->lex.stray;
+	p->lex.stray = false;
 }
 
 void
@@ -93,6 +95,8 @@ parser_next(struct parser *p)
 {
 	p->last = p->token.span;
 	p->token = lex_next(&p->lex);
+	p->lost = p->lost || p->lex.stray;
+	p->lex.stray = false;
 }
 
 bool
@@ -170,6 +174,7 @@ parser_skip_line(struct parser *p)
 	enum token_kind last = T_EOL;
 
 	p->lex.parens = 0;
+	p->lex.quiet = true;
 	while (p->token.kind != T_EOL && p->token.kind != T_EOF) {
 		last = p->token.kind;
 		parser_next(p);
@@ -184,9 +189,17 @@ bool
 parser_end_line(struct parser *p)
 {
 	if (p->token.kind == T_EOF || p->token.kind == T_RBRACE ||
-	    parser_take(p, T_EOL))
+	    p->token.kind == T_EOL) {
+		p->lost = false;
+		parser_take(p, T_EOL);
 		return true;
-	parser_expected(p, "the end of the line");
+	}
+	if (parser_is_word(p, "when") || parser_is_word(p, "where"))
+		parser_expected(p, "\"if\"");
+	else if (parser_is_word(p, "unless"))
+		parser_expected(p, "\"if not\"");
+	else
+		parser_expected(p, "the end of the line");
 	return false;
 }
 

@@ -74,6 +74,11 @@ reply_args(struct parser *p, struct rule *rule)
 		return false;
 	if (p->token.kind == T_STRING)
 		return text_arg(p, &rule->text);
+	if (p->token.kind == T_NUMBER) {
+		parser_error(p, p->token.span, "the code stands in front: "
+		    "%d 5.7.1", (int)p->token.number);
+		return false;
+	}
 	return true;
 }
 
@@ -297,11 +302,37 @@ is_action(struct slice word)
 	return slice_is(word, "observe");
 }
 
+/* What it is called elsewhere. */
+static const char *
+ours_for(struct slice word)
+{
+	static const struct {
+		const char	*theirs, *ours;
+	} words_of_others[] = {
+		{ "deny", "reject" }, { "refuse", "reject" },
+		{ "block", "reject" }, { "bounce", "reject" },
+		{ "drop", "reject or discard" }, { "allow", "accept" },
+		{ "permit", "accept" }, { "ok", "accept" },
+		{ "pass", "accept" }, { "defer", "tempfail" },
+		{ "warn", "log" }, { "hold", "quarantine" },
+		{ "sleep", "delay" }, { "tarpit", "delay" },
+		{ "relay", "route to" }, { "forward", "redirect to" },
+	};
+	size_t i;
+
+	for (i = 0; i < sizeof(words_of_others) / sizeof(words_of_others[0]);
+	    i++)
+		if (slice_is(word, words_of_others[i].theirs))
+			return words_of_others[i].ours;
+	return NULL;
+}
+
 static void
 tell_no_action(struct parser *p)
 {
 	struct nearest near = { .wanted = p->token.text };
 	char text[80], hint[100];
+	const char *meant;
 	size_t i;
 
 	if (p->token.kind == T_WORD) {
@@ -312,6 +343,8 @@ tell_no_action(struct parser *p)
 		nearest_try(&near, "variable");
 		nearest_try(&near, "include");
 	}
+	if ((meant = ours_for(p->token.text)) != NULL)
+		near.best = meant;
 	parser_error(p, p->token.span, "%s is no action%s",
 	    token_text(&p->token, text), nearest_text(&near, hint));
 }

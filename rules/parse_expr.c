@@ -124,7 +124,9 @@ parse_element(struct parser *p, uint32_t list)
 		if (!list_takes(p, list, RULES_IP) || !add_net(p, list))
 			return false;
 	} else {
-		parser_expected(p, "a \"text\", a number or a network");
+		parser_expected(p, t.kind == T_WORD ? "a \"text\" in quotes, "
+		    "a number or a network" :
+		    "a \"text\", a number or a network");
 		return false;
 	}
 	parser_next(p);
@@ -356,6 +358,15 @@ negate(struct parser *p, uint32_t e, bool yes)
 	return not;
 }
 
+/* The same for "not in" and the like. */
+static uint32_t
+deny(struct parser *p, uint32_t e, bool yes)
+{
+	if (yes && e != 0)
+		expr_at(p->r, e)->denied = true;
+	return negate(p, e, yes);
+}
+
 /* "~" regex */
 static uint32_t
 match(struct parser *p, uint32_t left)
@@ -395,15 +406,15 @@ comparison_of(struct parser *p, uint32_t left)
 
 	if (p->token.kind == T_MATCH || p->token.kind == T_UNMATCH) {
 		not = p->token.kind == T_UNMATCH;
-		return negate(p, match(p, left), not);
+		return deny(p, match(p, left), not);
 	}
 	if (parser_take_word(p, "is")) {
 		not = parser_take_word(p, "not");
-		return negate(p, expr2(p, E_IS, left, sum(p)), not);
+		return deny(p, expr2(p, E_IS, left, sum(p)), not);
 	}
 	not = parser_take_word(p, "not");
 	if (parser_take_word(p, "in"))
-		return negate(p, expr2(p, E_IN, left, sum(p)), not);
+		return deny(p, expr2(p, E_IN, left, sum(p)), not);
 	if (not) {
 		parser_expected(p, "\"in\"");
 		return 0;

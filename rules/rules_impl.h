@@ -90,6 +90,8 @@ struct expr {
 	enum rules_type		 type;
 	bool			 checked;
 	bool			 varies;	/* in the course of a run */
+	bool			 denied;	/* written as "not in", "!=", …, by
+						   the E_NOT above it */
 	uint32_t		 a, b;		/* expressions; 0: none */
 	uint32_t		 n;		/* slot, list, table, regex, … */
 	struct slice		 text;		/* E_NAME, E_CALL */

@@ -182,6 +182,10 @@ read_text(struct reader *r)
 			if (*r->at == '%' && r->at + 1 < r->end &&
 			    r->at[1] == '%')
 				r->at++;
+			else if (*r->at == '$' && r->at + 1 < r->end &&
+			    r->at[1] == '{')
+				load_warn(r->p->load, span_of(r, r->at, 2),
+				    "${ is text: a value is written %%{NAME}");
 			r->literal[r->len++] = *r->at++;
 		}
 	}

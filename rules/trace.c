@@ -72,7 +72,7 @@ trace_test(struct run *run, uint32_t e, const struct rules_value *v,
 	if (run->ntests == TESTS_MAX)
 		return;
 	t = &run->tests[run->ntests++];
-	t->held = held;
+	t->held = held != x->denied;
 	t->value = shown(run, v);
 	t->asked = one_line(run, span_text(left));
 	if (x->op == E_RESOLVES) {

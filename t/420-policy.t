@@ -379,6 +379,31 @@ END
 	$p->log_like(qr/note at=mail text="from unknown"/, 'and says so');
 };
 
+subtest 'mistakes in several files' => sub {
+	my $p = Proxy->prepare(backend => $mta->address,
+	    set => { 'frobnicate' => 'x' },
+	    listen => { chain => ['one', 'two', 'none'] },
+	    extra => join '', map { "filter \"$_\" { type = \"policy\" file = \"DIR/$_.rules\" }\n" } qw(one two));
+	my $d = $p->{dir};
+	my $conf = "$d/vratar.conf";
+	my $text = do { local (@ARGV, $/) = $conf; <> };
+	$p->write('vratar.conf', $text =~ s/DIR/$d/gr);
+	$p->write('one.rules', "include \"three.rules\"\nat rcpt\n    rejct\n");
+	$p->write('two.rules', "at mail\n    accept if siz > 10M\n    deny\n");
+	$p->write('three.rules', "table t \"texthash:$d/none\"\nat mail\n    reject if rcpt in t\n");
+	my ($status, $said) = Run::run($Proxy::PROGRAM, 'check', '-c', $conf);
+	is($status >> 8, 2, 'check');
+	like($said, $_) for qr{^\Q$conf\E:\d+: unknown setting "frobnicate"}m,
+	    qr{^\Q$conf\E:\d+: chain: there is no filter "none"}m,
+	    qr{^$d/one\.rules:3:5: "rejct" is no action \(did you mean reject\?\)\n    rejct\n    \^$}m,
+	    qr{^$d/three\.rules:1:9: .*none: No such file}m,
+	    qr{^$d/three\.rules:3:15: there is rcpt at rcpt only.*\n    reject if rcpt in t\n {14}\^$}m,
+	    qr{^$d/two\.rules:2:15: there is no field "siz" \(did you mean size\?\)}m,
+	    qr{^$d/two\.rules:3:5: "deny" is no action \(did you mean reject\?\)}m;
+	my @again = $said =~ /^(\S+:\d+(?::\d+)?: .*)$/mg;
+	is(scalar @again, 7, 'each once, and nothing else') or diag($said);
+};
+
 subtest 'mistakes' => sub {
 	my $file = File::Temp->new(SUFFIX => '.rules');
 	print $file "at rcpt\n    reject if clint.ip in { 127.0.0.1 }\n" .

@@ -19,11 +19,35 @@ static const struct {
 	{ "at rcpt\n reject 'x'\n",
 	    "p:2:9: texts stand in \"double quotes\"\n" },
 	{ "at rcpt\n reject if mail = /x/\n",
-	    "p:2:19: a regular expression stands behind ~ only\n"
-	    "p:2:22: a field or a value expected, not the end of the "
-	    "line\n" },
-	{ "at rcpt\n accept;\n",
-	    "p:2:8: ';' means nothing here\n" },
+	    "p:2:19: a regular expression stands behind ~ only, a file in "
+	    "\"quotes\"\n" },
+	{ "at rcpt\n use access hash:/etc/postfix/access\n",
+	    "p:2:18: a regular expression stands behind ~ only, a file in "
+	    "\"quotes\"\n" },
+	{ "at rcpt\n accept;\n rejct\n",
+	    "p:2:8: ';' means nothing here (a comment begins with #)\n"
+	    "p:3:2: \"rejct\" is no action (did you mean reject?)\n" },
+	{ "at rcpt\n reject if mail is a@b and siz > 5\n",
+	    "p:2:21: '@' means nothing here (an address needs quotes)\n" },
+	{ "at rcpt\n accept if mail && !rcpt || siz > 5\n",
+	    "p:2:17: \"&&\" is written \"and\"\n"
+	    "p:2:20: \"!\" is written \"not\"\n"
+	    "p:2:26: \"||\" is written \"or\"\n"
+	    "p:2:29: there is no field \"siz\" (did you mean size?)\n" },
+	{ "at rcpt\n reject when mail\n",
+	    "p:2:9: \"if\" expected, not \"when\"\n" },
+	{ "at rcpt\n reject \"x\" unless mail\n",
+	    "p:2:13: \"if not\" expected, not \"unless\"\n" },
+	{ "at rcpt\n deny\n", "p:2:2: \"deny\" is no action (did you mean "
+	    "reject?)\n" },
+	{ "at rcpt\n reject 5.7.1 550 \"no\"\n",
+	    "p:2:15: the code stands in front: 550 5.7.1\n" },
+	{ "at rcpt\n reject \"${score} $5\"\n", "warning "
+	    "p:2:10: ${ is text: a value is written %{NAME}\n" },
+	{ "at rcpt\n accept if auth\n", "p:2:12: there is no field \"auth\" "
+	    "(did you mean auth.user?)\n" },
+	{ "at rcpt\n accept if size > 10MB\n", "p:2:19: there is no field "
+	    "\"10MB\" (units are ms, s, m, h, d, w, K, M and G)\n" },
 	{ "at rcpt\n accept \x01\n", "p:2:9: a control character\n" },
 	{ "at rcpt\n accept if mail is \"\\n\"\n",
 	    "p:2:21: in a text there are \\\", \\\\ and \\t only "
@@ -72,8 +96,8 @@ static const struct {
 	    "p:1:15: a string in a list that starts with a number\n" },
 	{ "list l = { 10.0.0.0/8, 1 }\n",
 	    "p:1:24: a number in a list that starts with an IP address\n" },
-	{ "list l = { mail }\n", "p:1:12: a \"text\", a number or a network "
-	    "expected, not \"mail\"\n" },
+	{ "list l = { mail }\n", "p:1:12: a \"text\" in quotes, a number or a "
+	    "network expected, not \"mail\"\n" },
 	{ "list l = { 1 2 }\n",
 	    "p:1:14: \",\" or \"}\" expected, not \"2\"\n" },
 	{ "list l = { 10.0.0.1/8 }\n", NULL },
@@ -218,7 +242,7 @@ static const struct {
 	{ "at rcpt\n accept if clent.name is \"x\"\n", "p:2:12: there is no "
 	    "field \"clent.name\" (did you mean client.name?)\n" },
 	{ "at rcpt\n accept if xyzzy\n",
-	    "p:2:12: there is no field \"xyzzy\"\n" },
+	    "p:2:12: there is no field \"xyzzy\" (a text needs quotes)\n" },
 	{ "list good = { \"x\" }\nat rcpt\n accept if good\n",
 	    "p:3:12: \"good\" is a list: write \"X in good\"\n" },
 	{ "table good \"static:x\"\nat rcpt\n accept if mail = good\n",
@@ -241,13 +265,13 @@ static const struct {
 	/* Types */
 	{ "at rcpt\n accept if size\n", "p:2:12: a number is no condition: "
 	    "compare it (\"> 0\")\n" },
-	{ "at rcpt\n accept if size is \"x\"\n", "p:2:20: a number is a "
-	    "string: these cannot be compared\n" },
+	{ "at rcpt\n accept if size is \"x\"\n", "p:2:20: a number and "
+	    "a string cannot be compared by is (a number has no quotes)\n" },
 	{ "at rcpt\n accept if client.ip = \"10.0.0.1\"\n", "p:2:24: an IP "
-	    "address = a string: these cannot be compared (an IP address has "
+	    "address and a string cannot be compared by = (an IP address has "
 	    "no quotes)\n" },
 	{ "at rcpt\n accept if mail < rcpt\n", "p:2:19: a mail address and a "
-	    "mail address: these cannot be compared\n" },
+	    "mail address cannot be compared by <, <=, > or >=\n" },
 	{ "at rcpt\n accept if mail in 10.0.0.0/8\n",
 	    "p:2:20: a mail address is not in a list of networks\n" },
 	{ "at rcpt\n accept if size in { \"a\" }\n",
@@ -256,7 +280,7 @@ static const struct {
 	    "stands a list, a table or a network, not a string (for one value "
 	    "say \"is\")\n" },
 	{ "at rcpt\n accept if rcpts is \"x\"\n", "p:2:21: a list of mail "
-	    "addresses is a string: these cannot be compared (say \"any\" or "
+	    "addresses and a string cannot be compared by is (say \"any\" or "
 	    "\"all\" in front)\n" },
 	{ "at rcpt\n accept if rcpts ~ /x/\n", "p:2:12: a regular expression "
 	    "is for a string, not for a list of mail addresses (say \"any\" "
