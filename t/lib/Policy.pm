@@ -14,6 +14,7 @@ use warnings;
 use MIME::Base64;
 use Test::More ();
 use Proxy;
+use Wait;
 
 # The step of a session at which the client hears of what is decided at a stage.
 our %STEP = (connect => 'CONNECT', helo => 'EHLO', auth => 'AUTH',
@@ -105,8 +106,8 @@ sub play
 	$c->expect_close('closed') if $heard[-1][1] =~ /^421/ || @heard == 1;
 	$c->close;
 	# The kernel may give a port twice.
-	my $id = (map { / (\w+) connect / }
-	    $p->log(qr/ connect client=127\.0\.0\.1:$port /))[-1];
+	my $id = Wait::wait_until(sub { (map { / (\w+) connect / }
+	    $p->log(qr/ connect client=127\.0\.0\.1:$port /))[-1] });
 	$p->{seen} = 0;
 	$p->log_like(qr/ $id close /, 'the session ends');
 	return (\@heard, [$p->log(qr/ $id /)]);
