@@ -364,6 +364,7 @@ set_up(struct play *p, struct conf *conf, const char **why)
 		return -1;
 	}
 	replace_backends(conf, agree_path(p->agree));
+	conf->rehearsal = true;
 	p->w.resolver = resolver_new(p->w.base,
 	    (const char *const *)conf->dns_servers.v, conf->dns_servers.n,
 	    conf->dns_timeout, why);
