@@ -229,6 +229,27 @@ subtest 'to a mailbox' => sub {
 	}
 };
 
+subtest 'the example' => sub {
+	my $dir = tempdir(CLEANUP => 1);
+	my $proxy = Proxy->start(backend => $mta->address, listen => { chain => ['policy'] },
+	    extra => "filter \"policy\" { type = \"policy\" " .
+	    "file = \"contrib/examples/marking.rules\" }\n",
+	    set => { quarantine => "maildir:$dir" });
+	my $c = $proxy->client;
+	my $subject = 'Subject: GRÜSSE AN ALLE, DIE DAS HIER LESEN';
+
+	$c->hello('client.example');
+	$c->deliver('a@example.org', 'b@example.com', "Date: x\r\nX-Spam-Flag: NO\r\n\r\nx\r\n");
+	is($mta->last->{content}, "Date: x\r\n\r\nx\r\n", 'nobody marks in our name');
+	$c->deliver('a@example.org', 'b@example.com', "$subject\r\nX-Spam-Score: -9\r\n\r\nx\r\n");
+	is($mta->last->{content}, "Subject: [doubtful] =?UTF-8?B?R1LDnFNTRQ==?= AN ALLE, DIE DAS HIER LESEN\r\n" .
+	    "X-Spam-Score: 5.5\r\nX-Spam-Flag: YES\r\n\r\nx\r\n", 'marked');
+	$c->envelope('a@example.org', 'b@example.com');
+	$c->message("Subject: Re: x\r\n\r\nx\r\n");
+	$c->expect(qr/^554 5\.7\.1 held back: score 7/, 'held back');
+	is(scalar kept($dir), 1, 'and kept');
+};
+
 subtest 'a policy, and a rehearsal' => sub {
 	my $dir = tempdir(CLEANUP => 1);
 	my ($file, @options) = policy("at eom\n    quarantine \"score %{score}\" if header(\"X-Odd\")\n");
