@@ -171,10 +171,12 @@ SRCS = \
 	proxy/session_edit.c \
 	proxy/session_rewrite.c \
 	proxy/session_received.c \
+	proxy/session_quarantine.c \
 	proxy/hosts.c \
 	proxy/resolve.c \
 	proxy/filter_dns.c \
 	proxy/maildir.c \
+	proxy/quarantine.c \
 	proxy/sink.c \
 	proxy/sink_command.c \
 	proxy/sink_data.c \

@@ -105,8 +105,10 @@ events_of(const struct rules *r)
 static unsigned
 edits_of(const struct rules *r)
 {
-	unsigned edits = EDIT_BIT(EDIT_QUARANTINE);
+	unsigned edits = 0;
 
+	if (rules_quarantines(r))
+		edits |= EDIT_BIT(EDIT_QUARANTINE);
 	/* Local tables that say PREPEND are known. A server that says it has
 	   asked for what was not declared, and the message is not accepted:
 	   most never do. */

@@ -42,6 +42,8 @@ struct agree {
 	int		 fd;
 	struct event	*on_client;
 	struct peer	*peers;		/* ours */
+	struct buf	 content;	/* of the last message */
+	bool		 has_content;
 };
 
 static const struct {
@@ -82,17 +84,31 @@ run(struct peer *p, const char *line, size_t len)
 		if (replies[i].verb == c.verb)
 			reply = replies[i].reply;
 	p->in_data = c.verb == CMD_DATA;
+	if (c.verb == CMD_MAIL) {
+		buf_reset(&p->agree->content);
+		p->agree->has_content = false;
+	}
 	say(p, reply);
 }
 
-/* Throw content away. False: more has to come. */
-static bool
-skip_chunk(struct peer *p, struct evbuffer *in)
+static void
+keep(struct agree *a, const char *p, size_t len)
 {
-	size_t n = evbuffer_get_length(in);
+	size_t room = AGREE_CONTENT_MAX - a->content.len;
+
+	buf_add(&a->content, p, len < room ? len : room);
+	a->has_content = true;
+}
+
+/* Take content. False: more has to come. */
+static bool
+take_chunk(struct peer *p, struct evbuffer *in)
+{
+	size_t n = evbuffer_get_contiguous_space(in);
 
 	if (n > p->chunk_left)
 		n = (size_t)p->chunk_left;
+	keep(p->agree, (const char *)evbuffer_pullup(in, (ssize_t)n), n);
 	evbuffer_drain(in, n);
 	p->chunk_left -= n;
 	if (p->chunk_left > 0)
@@ -113,7 +129,7 @@ on_input(void *arg)
 	in = conn_input(p->conn);
 	while (evbuffer_get_length(in) > 0) {
 		if (p->chunk_left > 0) {
-			if (!skip_chunk(p, in))
+			if (!take_chunk(p, in) && evbuffer_get_length(in) == 0)
 				return;
 			continue;
 		}
@@ -124,7 +140,12 @@ on_input(void *arg)
 			run(p, line, len);
 		else if (strcmp(line, ".") == 0) {
 			p->in_data = false;
+			p->agree->has_content = true;
 			say(p, "250 2.0.0 Ok\r\n");
+		} else {
+			keep(p->agree, line + (*line == '.'),
+			    len - (*line == '.'));
+			keep(p->agree, "\r\n", 2);
 		}
 		free(line);
 	}
@@ -176,6 +197,7 @@ agree_new(struct event_base *base)
 	const char *tmp = getenv("TMPDIR");
 	char *why;
 
+	buf_init(&a->content, AGREE_CONTENT_MAX);
 	a->dir = xasprintf("%s/vratar-test-XXXXXX", tmp ? tmp : "/tmp");
 	if (mkdtemp(a->dir) == NULL) {
 		free(a->dir);
@@ -217,9 +239,17 @@ agree_free(struct agree **ap)
 		close(a->fd);
 	unlink(a->path);
 	rmdir(a->dir);
+	buf_fini(&a->content);
 	free(a->path);
 	free(a->dir);
 	free(a);
+}
+
+const char *
+agree_content(struct agree *a, size_t *len)
+{
+	*len = a->content.len;
+	return a->has_content ? a->content.p : NULL;
 }
 
 const char *

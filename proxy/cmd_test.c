@@ -45,6 +45,8 @@ struct options {
 /* What came of it; printed at the end, as text or as JSON. */
 struct result {
 	json_t		*stages, *findings, *edits, *trace;	/* ours */
+	json_t		*header;	/* that is sent on; NULL: as it came */
+	const struct buf *message;
 	bool		 discarded;
 	int		 status;	/* of the last step that was refused */
 	size_t		 accepted;	/* recipients */
@@ -355,6 +357,33 @@ on_step(void *arg, const struct rules_step *step)
 	    "followed", any_text(step->followed)));
 }
 
+/* The header with its empty line, or all there is. */
+static size_t
+header_length(const char *p, size_t len)
+{
+	const char *end;
+
+	if (len >= 2 && memcmp(p, "\r\n", 2) == 0)
+		return 2;
+	end = memmem(p, len, "\r\n\r\n", 4);
+	return end != NULL ? (size_t)(end - p) + 4 : len;
+}
+
+static void
+on_content(void *arg, const char *p, size_t len)
+{
+	struct result *r = arg;
+	size_t n = header_length(p, len);
+	char *header;
+
+	if (n == header_length(r->message->p, r->message->len) &&
+	    memcmp(p, r->message->p, n) == 0)
+		return;
+	header = xstrndup(p, n);
+	r->header = any_text(header);
+	free(header);
+}
+
 /* Telling */
 
 /* What EHLO offers depends on the backend, and that was not asked. */
@@ -471,6 +500,21 @@ print_list(const char *title, const json_t *list,
 	}
 }
 
+static void
+print_header(const json_t *header)
+{
+	const char *p = json_string_value(header);
+	size_t len;
+
+	if (p == NULL)
+		return;
+	printf("\nheader:\n");
+	for (; *p != '\0' && *p != '\r'; p += len + (p[len] == '\n')) {
+		len = strcspn(p, "\n");
+		printf("  %.*s\n", (int)strcspn(p, "\r\n"), p);
+	}
+}
+
 static const char *
 word(const struct result *r)
 {
@@ -490,6 +534,8 @@ print(const struct result *r, bool json)
 		all = json_pack("{s:s, s:O, s:O, s:O, s:O}", "verdict",
 		    word(r), "stages", r->stages, "findings", r->findings,
 		    "edits", r->edits, "trace", r->trace);
+		if (r->header != NULL)
+			json_object_set(all, "header", r->header);
 		json_dumpf(all, stdout, JSON_INDENT(2));
 		putchar('\n');
 		json_decref(all);
@@ -501,6 +547,7 @@ print(const struct result *r, bool json)
 		printf("\nthe message is discarded: nobody gets it\n");
 	print_list("findings", r->findings, print_finding);
 	print_list("edits", r->edits, print_edit);
+	print_header(r->header);
 	print_list("trace", r->trace, print_trace);
 }
 
@@ -535,6 +582,7 @@ rehearse(struct conf *c, const struct options *o, const struct buf *message)
 	struct result r = {
 		.stages = json_array(), .findings = json_array(),
 		.edits = json_array(), .trace = json_array(),
+		.message = message,
 	};
 	const struct chain_watcher watcher = {
 		.answer = on_answer, .delay = on_delay, .end = on_txn_end,
@@ -544,7 +592,8 @@ rehearse(struct conf *c, const struct options *o, const struct buf *message)
 		.name = o->client_name, .login = o->login, .helo = o->helo,
 		.from = o->from, .rcpts = o->rcpts, .nrcpts = o->nrcpts,
 		.content = message->len > 0 ? message->p : "",
-		.len = message->len, .on_reply = on_reply, .arg = &r,
+		.len = message->len, .on_reply = on_reply,
+		.on_content = on_content, .arg = &r,
 	};
 	int listener = find_listener(c, o->listener);
 	const char *why = NULL;
@@ -572,6 +621,7 @@ rehearse(struct conf *c, const struct options *o, const struct buf *message)
 	json_decref(r.findings);
 	json_decref(r.edits);
 	json_decref(r.trace);
+	json_decref(r.header);
 	return r.status;
 }
 

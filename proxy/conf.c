@@ -731,6 +731,28 @@ has_domain(const struct setting_list *l, const char *domain)
 	    compare_strings) != NULL;
 }
 
+/* What is behind "kind:" of the quarantine, or NULL. */
+static const char *
+quarantine_as(const struct conf *c, const char *kind)
+{
+	size_t len = strlen(kind);
+
+	return c->quarantine != NULL && strncmp(c->quarantine, kind, len) == 0
+	    ? c->quarantine + len : NULL;
+}
+
+const char *
+conf_quarantine_dir(const struct conf *c)
+{
+	return quarantine_as(c, "maildir:");
+}
+
+const char *
+conf_quarantine_address(const struct conf *c)
+{
+	return quarantine_as(c, "redirect:");
+}
+
 bool
 conf_relays(const struct conf *c, const char *domain)
 {

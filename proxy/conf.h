@@ -125,6 +125,9 @@ struct conf {
 	bool			 received;	/* add one of ours */
 	unsigned		 hopcount_limit; /* 50; 0: any */
 	char			*authserv_id;	/* NULL: see conf.def */
+	char			*quarantine;	/* conf_quarantine_…() */
+	bool			 rehearsal;	/* nothing is kept: vratar
+						   test; no setting */
 	bool			 auth_without_tls;
 	bool			 lenient_paths;	/* "MAIL FROM: <a@b>" */
 	char			*spool_directory;
@@ -193,5 +196,8 @@ int conf_route(const struct conf *c, const char *domain);
 int conf_find_backend(const struct conf *c, const char *name);
 /* Is this domain (lower-case ASCII) one of relay-domains, or is any? */
 bool conf_relays(const struct conf *c, const char *domain);
+/* Where messages are held back: the one, the other, or neither is not NULL. */
+const char *conf_quarantine_dir(const struct conf *c);
+const char *conf_quarantine_address(const struct conf *c);
 
 #endif

@@ -105,6 +105,18 @@ new_filter(struct loader *l, const char *name, const struct filter *type)
 
 /* Setting it up */
 
+/* It is never done silently, and never left out silently. */
+static void
+check_quarantine(struct loader *l, const struct filter_conf *f,
+    struct place at)
+{
+	if ((f->self.edits & EDIT_BIT(EDIT_QUARANTINE)) != 0 && !f->observe &&
+	    strcmp(l->c->quarantine, "off") == 0)
+		mistake_add(&l->m, at, "filter \"%s\" may want messages held "
+		    "back: set quarantine to where they go (maildir:DIR or "
+		    "redirect:ADDRESS)", f->name);
+}
+
 /* What setup wrote is lines with places of their own: mistakes, or warnings. */
 static void
 report(struct loader *l, struct place at, char *text, bool good)
@@ -148,6 +160,8 @@ setup(struct loader *l, struct filter_conf *f, struct place at)
 	else if (r == -1 && *text == '\0')
 		mistake_add(&l->m, at, "filter \"%s\" cannot be set up",
 		    f->name);
+	else if (r == 0)
+		check_quarantine(l, f, at);
 	free(why);
 	free(text);
 	free(backends.v);

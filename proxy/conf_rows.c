@@ -17,6 +17,7 @@
 #include "base/mem.h"
 #include "base/net.h"
 #include "proxy/conf_impl.h"
+#include "smtp/address.h"
 
 #define DOMAIN_MAX	255
 
@@ -160,6 +161,25 @@ check_directory(const char *text)
 
 	return stat(text, &st) == 0 && S_ISDIR(st.st_mode) ? NULL :
 	    "is not a directory";
+}
+
+static const char *
+check_quarantine(const char *text)
+{
+	static const struct address_limits limits = { 1000, 1000, 1000 };
+	const char *why, *arg = strchr(text, ':');
+	struct address a;
+
+	if (strcmp(text, "off") == 0)
+		return NULL;
+	if (arg != NULL && strncmp(text, "maildir:/", 9) == 0)
+		return check_directory(arg + 1) == NULL ? NULL :
+		    "does not lead to a directory";
+	if (arg != NULL && strncmp(text, "redirect:", 9) == 0)
+		return address_parse_mailbox(&a, arg + 1, strlen(arg + 1),
+		    &limits, &why) == 0 ? NULL : "does not have an address";
+	return "is not a quarantine (try off, maildir:/var/spool/quarantine, "
+	    "redirect:quarantine@example.org)";
 }
 
 static const char *

@@ -364,6 +364,7 @@ set_up(struct play *p, struct conf *conf, const char **why)
 		return -1;
 	}
 	replace_backends(conf, agree_path(p->agree));
+	conf->rehearsal = true;
 	p->w.resolver = resolver_new(p->w.base,
 	    (const char *const *)conf->dns_servers.v, conf->dns_servers.n,
 	    conf->dns_timeout, why);
@@ -414,6 +415,16 @@ play(struct play *p, const struct conf_listener *l, const char **why)
 	return 0;
 }
 
+static void
+report_content(struct play *p)
+{
+	size_t len;
+	const char *content = agree_content(p->agree, &len);
+
+	if (content != NULL && p->r->on_content != NULL)
+		p->r->on_content(p->r->arg, content, len);
+}
+
 int
 rehearsal_run(struct conf *conf, size_t listener, const struct rehearsal *r,
     const char **why)
@@ -426,6 +437,8 @@ rehearsal_run(struct conf *conf, size_t listener, const struct rehearsal *r,
 	judge_content(&p);
 	if (set_up(&p, conf, why) == 0)
 		result = play(&p, l, why);
+	if (result == 0)
+		report_content(&p);
 	tear_down(&p);
 	return result;
 }

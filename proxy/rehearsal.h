@@ -33,6 +33,8 @@ struct rehearsal {
 	 */
 	void		(*on_reply)(void *arg, const char *step,
 			    const char *rcpt, int code, const char *text);
+	/* The message, if it was accepted: its first octets, a few MB. */
+	void		(*on_content)(void *arg, const char *p, size_t len);
 	void		*arg;
 };
 

@@ -12,6 +12,7 @@
 
 #include "base/mem.h"
 #include "base/proxyhdr.h"
+#include "proxy/quarantine.h"
 #include "proxy/resolve.h"
 #include "proxy/session_impl.h"
 
@@ -362,6 +363,7 @@ session_end_txn(struct session *s)
 		s->bad_rcpts += (unsigned)s->txn->nrefused;
 	txn_free(&s->txn);
 	intake_free(&s->intake);
+	quarantine_forget(&s->quarantine_job);
 	s->bdat_failed = false;
 	s->mail_slot = NULL;
 	s->replays = 0;
@@ -429,6 +431,7 @@ static bool
 awaits_verdict(const struct session *s, enum conn_end what)
 {
 	return (s->busy == BUSY_BACKEND && s->txn != NULL) ||
+	    s->busy == BUSY_QUARANTINE ||
 	    (s->busy == BUSY_FILTERS && s->intake != NULL &&
 	    s->intake->ended && what != CONN_ERROR);
 }

@@ -238,7 +238,7 @@ edit_content(struct session *s)
 
 	if (!session_wants_rewrite(s))
 		return true;
-	refusal = session_rewrite(s);
+	refusal = session_rewrite(s, s->txn->edits, s->txn->nedits, true);
 	if (refusal == NULL)
 		refusal = session_objection(s);
 	if (refusal != NULL)
@@ -257,16 +257,58 @@ find_quarantine(const struct txn *t)
 	return NULL;
 }
 
+/* To the mailbox, as if that had been the recipient. */
+static void
+quarantine_to(struct session *s, const struct txn_edit *why,
+    const char *address)
+{
+	const char *refusal = session_mark(s, why);
+	struct envelope e;
+
+	if (refusal == NULL)
+		refusal = session_objection(s);
+	if (refusal != NULL) {
+		session_refuse_content(s, refusal);
+		return;
+	}
+	start_with(&e, s->txn);
+	e.n = 0;
+	add(&e, address, "");
+	if (needs_utf8(s, &e))
+		give_up(s, "an address needs SMTPUTF8", address);
+	else {
+		session_log_quarantine(s, why, address);
+		log_envelope(s, &e);
+		replay(s, &e);
+	}
+	free(e.rcpts);
+}
+
+static void
+quarantine(struct session *s, const struct txn_edit *why)
+{
+	const char *address = conf_quarantine_address(s->conf);
+
+	if (conf_quarantine_dir(s->conf) != NULL)
+		session_keep(s, why);
+	else if (address != NULL)
+		quarantine_to(s, why, address);
+	else
+		give_up(s, "quarantine is \"off\"", why->value);
+}
+
 void
 session_edit(struct session *s)
 {
-	const struct txn_edit *quarantine = find_quarantine(s->txn);
+	const struct txn_edit *why = find_quarantine(s->txn);
 	struct envelope e;
 
+	if (why != NULL) {
+		quarantine(s, why);
+		return;
+	}
 	make_envelope(s, &e);
-	if (quarantine != NULL)
-		give_up(s, "there is no quarantine", quarantine->value);
-	else if (e.n == 0)
+	if (e.n == 0)
 		session_discard(s);
 	else if (!edit_content(s))
 		;			/* refused */

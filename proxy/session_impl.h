@@ -10,6 +10,7 @@
  *	session_edit.c		what they want changed
  *	session_rewrite.c	… in the content
  *	session_received.c	the Received of ours
+ *	session_quarantine.c	a message that is held back
  */
 #ifndef PROXY_SESSION_IMPL_H
 #define PROXY_SESSION_IMPL_H
@@ -39,6 +40,7 @@
 #include "smtp/ext.h"
 #include "smtp/reply.h"
 
+struct quarantine_job;
 struct resolve_query;
 struct spool;
 
@@ -66,6 +68,7 @@ enum session_busy {		/* why the next command has to wait */
 	BUSY_NAME,		/* filters want to know the client's name */
 	BUSY_RECIPIENT,		/* a table is asked whether he is there */
 	BUSY_FILTERS,		/* they have been asked */
+	BUSY_QUARANTINE,	/* the message is being kept */
 	BUSY_PROBE,		/* the capabilities are not known yet */
 	BUSY_BACKEND,		/* the reply to AUTH or content is to come */
 	BUSY_TLS		/* a handshake */
@@ -157,6 +160,7 @@ struct session {
 	size_t			 replays;	/* replies to an envelope that
 						   was said again, to come */
 	bool			 replay_refused; /* one was negative */
+	struct quarantine_job	*quarantine_job; /* ours, in BUSY_QUARANTINE */
 
 	STAILQ_HEAD(, slot)	 slots;		/* replies in order */
 	size_t			 nslots;
@@ -316,11 +320,21 @@ void session_replayed(struct session *s, const struct reply *r);
 bool session_may_rewrite(const struct session *s);
 /* Is the content in the intake, as a whole, to be changed? */
 bool session_wants_rewrite(const struct session *s);
-/* Do so: the intake's spool has the new content. NULL, or a reply that refuses
-   the message. */
-const char *session_rewrite(struct session *s);
+/* Do so: the intake's spool has the new content. sent: to the backend, whose
+   limit of size counts. NULL, or a reply that refuses the message. */
+const char *session_rewrite(struct session *s, const struct txn_edit *edits,
+    size_t n, bool sent);
 /* Whose Authentication-Results we take out; NULL: nobody's. */
 const char *session_authserv_id(const struct session *s);
+
+/* session_quarantine.c; why: the edit that asks for it */
+/* Fields on top of the message as it came that say why, from whom and for whom
+   it is. NULL, or a reply that refuses it. */
+const char *session_mark(struct session *s, const struct txn_edit *why);
+/* The same, and keep it in the Maildir; then it is refused. */
+void session_keep(struct session *s, const struct txn_edit *why);
+void session_log_quarantine(const struct session *s,
+    const struct txn_edit *why, const char *where);
 
 /* session_received.c */
 /* The value of our Received for this message; ours to free. */

@@ -42,12 +42,12 @@ session_may_rewrite(const struct session *s)
 }
 
 static bool
-has_edit(const struct txn *t, unsigned kinds)
+has_edit(const struct txn_edit *edits, size_t n, unsigned kinds)
 {
 	size_t i;
 
-	for (i = 0; i < t->nedits; i++)
-		if (EDIT_BIT(t->edits[i].kind) & kinds)
+	for (i = 0; i < n; i++)
+		if (EDIT_BIT(edits[i].kind) & kinds)
 			return true;
 	return false;
 }
@@ -55,8 +55,8 @@ has_edit(const struct txn *t, unsigned kinds)
 bool
 session_wants_rewrite(const struct session *s)
 {
-	return s->conf->received || has_edit(s->txn, EDITS_CONTENT) ||
-	    (s->intake->hops.authres > 0 && session_authserv_id(s) != NULL);
+	return s->conf->received || has_edit(s->txn->edits, s->txn->nedits,
+	    EDITS_CONTENT) || (s->intake->hops.authres > 0 && session_authserv_id(s) != NULL);
 }
 
 /* The new header */
@@ -82,33 +82,31 @@ read_header(const struct session *s)
 }
 
 static bool
-has_body(const struct txn *t)
+has_body(const struct txn_edit *edits, size_t n)
 {
 	size_t i;
 
-	for (i = 0; i < t->nedits; i++)
-		if (t->edits[i].kind == EDIT_REPLACE_BODY &&
-		    t->edits[i].len > 0)
+	for (i = 0; i < n; i++)
+		if (edits[i].kind == EDIT_REPLACE_BODY && edits[i].len > 0)
 			return true;
 	return false;
 }
 
 static enum rewrite_status
-write_header(const struct session *s, struct rewrite *r, struct buf *out,
-    size_t *octets)
+write_header(const struct session *s, struct rewrite *r,
+    const struct txn_edit *edits, size_t n, struct buf *out, size_t *octets)
 {
-	const struct txn *t = s->txn;
 	struct rewrite_options o = {
-		.smtputf8 = (t->present & 1u << PARAM_SMTPUTF8) != 0,
-		.replaced = has_edit(t, EDIT_BIT(EDIT_REPLACE_BODY)),
-		.body = has_body(t),
+		.smtputf8 = (s->txn->present & 1u << PARAM_SMTPUTF8) != 0,
+		.replaced = has_edit(edits, n, EDIT_BIT(EDIT_REPLACE_BODY)),
+		.body = has_body(edits, n),
 	};
 	enum rewrite_status status;
 	char *received = NULL;
 
 	if (s->conf->received)
 		o.received = received = session_received(s);
-	status = rewrite_header(r, t->edits, t->nedits, &o, out, octets);
+	status = rewrite_header(r, edits, n, &o, out, octets);
 	free(received);
 	return status;
 }
@@ -188,23 +186,23 @@ end_pieces(struct intake *in, struct spool *to)
 /* The message is the new header and the new body. A filter may end lines as it
    likes; what we send ends them with CR LF. */
 static int
-replace_message(struct session *s, const struct buf *header)
+replace_message(struct session *s, const struct buf *header,
+    const struct txn_edit *edits, size_t nedits)
 {
 	struct spool *to = spool_new(s->conf->spool_directory,
 	    s->conf->spool_memory);
-	const struct txn *t = s->txn;
 	struct intake *in = s->intake;
 	size_t i, at, n;
 	int r;
 
 	dot_init(&in->dot, !in->binary);
 	r = add_piece(in, to, header->p, header->len);
-	for (i = 0; r == 0 && i < t->nedits; i++)
-		for (at = 0; r == 0 && t->edits[i].kind == EDIT_REPLACE_BODY &&
-		    at < t->edits[i].len; at += n) {
-			n = t->edits[i].len - at;
+	for (i = 0; r == 0 && i < nedits; i++)
+		for (at = 0; r == 0 && edits[i].kind == EDIT_REPLACE_BODY &&
+		    at < edits[i].len; at += n) {
+			n = edits[i].len - at;
 			n = n < PIECE ? n : PIECE;
-			r = add_piece(in, to, t->edits[i].value + at, n);
+			r = add_piece(in, to, edits[i].value + at, n);
 		}
 	if (r == 0)
 		r = end_pieces(in, to);
@@ -225,7 +223,8 @@ judge_size(const struct session *s)
 }
 
 const char *
-session_rewrite(struct session *s)
+session_rewrite(struct session *s, const struct txn_edit *edits, size_t n,
+    bool sent)
 {
 	struct rewrite *r = read_header(s);
 	const char *refusal = NULL;
@@ -235,20 +234,20 @@ session_rewrite(struct session *s)
 	if (r == NULL)
 		return spool_trouble;
 	buf_init(&header, 2 * REWRITE_OCTETS_MAX);
-	switch (write_header(s, r, &header, &octets)) {
+	switch (write_header(s, r, edits, n, &header, &octets)) {
 	case REWRITE_SAME:
 		break;
 	case REWRITE_TOO_BIG:
 		refusal = "552 5.3.4 message header is too large";
 		break;
 	case REWRITE_DONE:
-		if (!has_edit(s->txn, EDIT_BIT(EDIT_REPLACE_BODY)))
+		if (!has_edit(edits, n, EDIT_BIT(EDIT_REPLACE_BODY)))
 			replace_header(s->intake, &header, octets);
-		else if (replace_message(s, &header) == -1)
+		else if (replace_message(s, &header, edits, n) == -1)
 			refusal = spool_trouble;
 		break;
 	}
 	buf_fini(&header);
 	rewrite_free(&r);
-	return refusal != NULL ? refusal : judge_size(s);
+	return refusal == NULL && sent ? judge_size(s) : refusal;
 }

@@ -23,6 +23,7 @@
 #include "proxy/filter_dns.h"
 #include "proxy/listener.h"
 #include "proxy/privs.h"
+#include "proxy/quarantine.h"
 #include "proxy/resolve.h"
 #include "proxy/session.h"
 #include "rules/table.h"
@@ -188,6 +189,7 @@ finish(struct worker *w)
 	free(w->pools);
 	worker_stop_filters(w);
 	resolver_free(&w->resolver);
+	quarantine_free(&w->quarantine);
 	channel_free(&w->channel);
 	timer_stop(&w->drain_deadline);
 	clock_stop();

@@ -27,6 +27,7 @@ struct event_base;
 struct listener;
 struct lookup_client;
 struct pool;
+struct quarantine;
 struct resolver;
 struct session;
 
@@ -42,6 +43,7 @@ struct worker {
 	size_t			 nlisteners;
 	struct pool		**pools;	/* as conf->backends; ours */
 	struct resolver		*resolver;	/* ours */
+	struct quarantine	*quarantine;	/* ours; NULL: not yet needed */
 	struct lookup_client	*recipients;	/* of a remote table; ours; NULL:
 						   none, or it failed */
 	struct filter_worker	 filters;	/* what filters get of us */

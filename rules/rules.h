@@ -126,9 +126,9 @@ bool rules_edits_body(const struct rules *r);
 /* A rule, or an entry of a table that is known now, adds, changes or deletes
    header fields; not only a server that might say so. */
 bool rules_writes_header(const struct rules *r);
-/* Some rule itself writes a field Authentication-Results, or asks for a
-   quarantine. */
+/* Some rule itself writes a field Authentication-Results. */
 bool rules_adds_authres(const struct rules *r);
+/* A rule, or an entry of a table that is known now, asks for a quarantine. */
 bool rules_quarantines(const struct rules *r);
 /* Some rule may add, delete or replace recipients. */
 bool rules_edits_envelope(const struct rules *r);

@@ -281,7 +281,7 @@ struct rules {
 	bool			 edits_header, edits_body, edits_envelope;
 	bool			 writes_header;	/* a rule, or an entry there is */
 	bool			 adds_authres;	/* a rule itself */
-	bool			 quarantines;	/* the same */
+	bool			 quarantines;	/* a rule, or an entry there is */
 	size_t			 nrules;
 	bool			 loaded;	/* all tables have been read */
 

@@ -92,12 +92,18 @@ writes_header(enum entry_of of, enum entry_kind kind)
 static const char *
 declare(struct rules *r, enum entry_of of, enum entry_kind kind)
 {
-	if (!writes_header(of, kind) || r->writes_header)
-		return NULL;
-	if (r->loaded)
-		return "changes the header, and nothing in this policy did so "
-		    "(reload vratar)";
-	r->writes_header = true;
+	if (writes_header(of, kind) && !r->writes_header) {
+		if (r->loaded)
+			return "changes the header, and nothing in this policy "
+			    "did so (reload vratar)";
+		r->writes_header = true;
+	}
+	if (kind == ENTRY_HOLD && !r->quarantines) {
+		if (r->loaded)
+			return "holds mail back, and nothing in this policy "
+			    "did so (reload vratar)";
+		r->quarantines = true;
+	}
 	return NULL;
 }
 

@@ -211,6 +211,8 @@ END
 	($status, $said) = Run::run(@base, '--client-name', 'friend.example', "$file");
 	is($status >> 8, 0, 'a name');
 	like($said, qr/^  add header "X-Seen: friend\.example" \(policy\)$/m, 'the edit is told');
+	like($said, qr/^header:\n  From: a\@example\.org\n  Subject: hello\n  X-Seen: friend\.example\n\n/m,
+	    'and what comes of it');
 	($status, $said) = Run::run(@base, '--login', 'joe', "$file");
 	is($status >> 8, 0, 'a login');
 };
