@@ -94,9 +94,9 @@ my %rule = (
 	'header_checks' => ['header', 'use header_checks "pcre:{{/^Subject: hello/ REJECT no hello}}"'],
 	'header_checks, warn' => ['header', 'use header_checks "pcre:{{/^Subject: hello/ WARN hello}}"'],
 	'header_checks, discard' => ['header', 'use header_checks "pcre:{{/^Subject:/ DISCARD}}"'],
-	'body_checks' => ['body', 'use body_checks "regexp:{{/dot/ 451 4.7.9 no dots}}"'],
+	'body_checks' => ['body', 'use body_checks "regexp:{{/dot/ REJECT 5.7.9 no dots}}"'],
 	'access' => ['rcpt', 'use access "inline:{{bad@ = 450 4.2.9 bad}}"'],
-	'access, restriction' => ['rcpt', 'use access "inline:{{bad@ = permit_mynetworks}}"'],
+	'access, DEFER' => ['rcpt', 'use access "inline:{{bad@ = DEFER 4.2.9 later}}"'],
 	'8 bit' => ['eom', "reject \"%{header(\"Subject\")}\" if header(\"Subject\") ~ /\xc3\xa4/"],
 );
 my @sessions = ({ rcpts => ['good@example.com', 'bad@example.com'] },
@@ -158,7 +158,7 @@ subtest '--json' => sub {
 	my $all = decode_json($said);
 
 	is($status, 1, 'exit status');
-	is(join(' ', sort keys %$all), 'edits stages trace verdict', 'names');
+	is(join(' ', sort keys %$all), 'edits findings stages trace verdict', 'names');
 	is($all->{verdict}, 'refused', 'verdict');
 	is_deeply([map { $_->{stage} } @{$all->{stages}}],
 	    [qw(CONNECT EHLO MAIL RCPT RCPT)], 'stages');
