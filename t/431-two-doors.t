@@ -187,4 +187,48 @@ subtest '--json' => sub {
 	    rule => "p$i.rules:2", observe => JSON::PP::false }, 'a verdict');
 };
 
+# The same options in other forms, and what each exit status means.
+subtest 'the command line' => sub {
+	my ($i) = grep { $cases[$_][0] eq 'table inline' } 0 .. $#cases;
+	my $mail = file('mail', "Subject: x\n\nx\n");
+	my $conf = "$p->{dir}/vratar.conf";
+	my @base = ($Proxy::PROGRAM, 'test', '-c', $conf, '--listener',
+	    Policy::address($i));
+	my @who = ('--client', '127.0.0.1', '--helo', 'x', '--from', 'a@b.example');
+	my $run = sub { Run::run('/bin/sh', '-c', "exec \"\$@\" 2>/dev/null <$mail",
+	    'sh', @_) };
+	my @both = ('good@example.com', 'bad@example.com');
+	my ($status, $want) = $run->(@base, @who, (map { ('--rcpt', $_) } @both), $mail);
+
+	is($status >> 8, 0, 'accepted');
+	like($want, qr/^RCPT <good\S+ 250 .*\nRCPT <bad\S+ 550 /m, 'two recipients');
+	for my $form ([@who, '--rcpt', @both, $mail],
+	    [$mail, @who, '--rcpt', @both],
+	    ['--rcpt', $both[0], '--rcpt', $both[1], @who, '-'],
+	    ['--client=127.0.0.1', '--helo=x', '--from=a@b.example',
+	    "--rcpt=$both[0]", "--rcpt=$both[1]", $mail]) {
+		my ($s, $said) = $run->(@base, @$form);
+		is($said, $want, "@$form");
+		is($s, 0, 'exit status');
+	}
+	($status) = $run->(@base, @who, '--rcpt', $both[1], $mail);
+	is($status >> 8, 1, 'refused');
+	my ($later) = grep { $cases[$_][0] eq 'default codes' } 0 .. $#cases;
+	($status) = $run->(@base, '--listener', Policy::address($later), @who,
+	    '--rcpt', $both[0], $mail);
+	is($status >> 8, 75, 'temporary');
+	for my $missing ('--client', '--helo', '--from', '--rcpt') {
+		my @all = (@who, '--rcpt', $both[0]);
+		my ($at) = grep { $all[$_] eq $missing } 0 .. $#all;
+		splice @all, $at, 2;
+		my ($s, $said) = Run::run(@base, @all, $mail);
+		is($s >> 8, 2, "$missing is missing");
+		like($said, qr/^vratar test: $missing is missing$/m, 'said');
+	}
+	my ($s, $said) = Run::run($Proxy::PROGRAM, 'test', '-c', "$dir/none",
+	    @who, '--rcpt', $both[0], $mail);
+	is($s >> 8, 2, 'no such configuration');
+	like($said, qr/\Q$dir\E\/none.*No such file/, 'said');
+};
+
 done_testing;
