@@ -116,6 +116,18 @@ my %edit = (
 	'redirect recipient' => 'redirect to "else@example.com"',
 	'add recipient' => 'add recipient "else@example.com"',
 	'delete recipient' => 'delete recipient "bad@example.com"',
+	'add header' => 'add header "X-A: %{mail}"',
+	'insert header' => 'insert header "X-A: b"',
+	'change header' => 'change header "Subject: new"',
+	'delete header' => 'delete header "Subject"',
+);
+my $from = "From: a\@example.org\r\n";
+my $rest = "\r\nhello\r\n.dot\r\n";
+my %content = (
+	'add header' => "${from}Subject: hello\r\nX-A: a\@example.org\r\n$rest",
+	'insert header' => "X-A: b\r\n${from}Subject: hello\r\n$rest",
+	'change header' => "${from}Subject: new\r\n$rest",
+	'delete header' => "$from$rest",
 );
 push @cases, map { [$_, "at eom\n    $edit{$_}\n", $sessions[0]] } sort keys %edit;
 
@@ -143,8 +155,10 @@ for my $case (@cases) {
 			    'and the backend has it, or not');
 			$compared++;
 			next unless $edit{$name};
-			like($said, qr/^edits:\n  \Q$name\E "\S+" \(p$n\)$/m,
+			like($said, qr/^edits:\n  \Q$name\E (?:\d )?"[^"]+" \(p$n\)$/m,
 			    'the edit is told');
+			is($mta->last->{content}, $content{$name}, 'and made')
+			    if $content{$name};
 		}
 	};
 }
