@@ -84,6 +84,13 @@ value_of(const char *name, int argc, char **argv, int *i)
 	return argv[*i][len] == '\0' && *i + 1 < argc ? argv[++*i] : NULL;
 }
 
+static void
+add_rcpt(struct options *o, const char *address)
+{
+	o->rcpts = xrealloc(o->rcpts, (o->nrcpts + 1) * sizeof(o->rcpts[0]));
+	o->rcpts[o->nrcpts++] = address;
+}
+
 static bool
 take_text(struct options *o, int argc, char **argv, int *i)
 {
@@ -98,8 +105,7 @@ take_text(struct options *o, int argc, char **argv, int *i)
 		}
 	if ((value = value_of("--rcpt", argc, argv, i)) == NULL)
 		return false;
-	o->rcpts = xrealloc(o->rcpts, (o->nrcpts + 1) * sizeof(o->rcpts[0]));
-	o->rcpts[o->nrcpts++] = value;
+	add_rcpt(o, value);
 	return true;
 }
 
@@ -112,17 +118,29 @@ keep(struct options *o, const char *arg)
 	o->rest[o->nrest] = NULL;
 }
 
-/* An option of the configuration, and its argument; or the message. */
+/* The message, or one of several addresses behind --rcpt. */
+static void
+take_operand(struct options *o, const char *arg)
+{
+	if (o->message == NULL)
+		o->message = arg;
+	else if (strchr(o->message, '@') != NULL) {
+		add_rcpt(o, o->message);
+		o->message = arg;
+	} else if (strchr(arg, '@') != NULL)
+		add_rcpt(o, arg);
+	else
+		keep(o, arg);		/* which will complain */
+}
+
+/* An option of the configuration, and its argument; or an operand. */
 static void
 take_other(struct options *o, int argc, char **argv, int *i)
 {
 	const char *arg = argv[*i];
 
 	if (strcmp(arg, "-") == 0 || *arg != '-') {
-		if (o->message == NULL)
-			o->message = arg;
-		else
-			keep(o, arg);	/* which will complain */
+		take_operand(o, arg);
 		return;
 	}
 	o->has_file |= strcmp(arg, "-c") == 0;

@@ -94,9 +94,9 @@ my %rule = (
 	'header_checks' => ['header', 'use header_checks "pcre:{{/^Subject: hello/ REJECT no hello}}"'],
 	'header_checks, warn' => ['header', 'use header_checks "pcre:{{/^Subject: hello/ WARN hello}}"'],
 	'header_checks, discard' => ['header', 'use header_checks "pcre:{{/^Subject:/ DISCARD}}"'],
-	'body_checks' => ['body', 'use body_checks "regexp:{{/dot/ 451 4.7.9 no dots}}"'],
+	'body_checks' => ['body', 'use body_checks "regexp:{{/dot/ REJECT 5.7.9 no dots}}"'],
 	'access' => ['rcpt', 'use access "inline:{{bad@ = 450 4.2.9 bad}}"'],
-	'access, restriction' => ['rcpt', 'use access "inline:{{bad@ = permit_mynetworks}}"'],
+	'access, DEFER' => ['rcpt', 'use access "inline:{{bad@ = DEFER 4.2.9 later}}"'],
 	'8 bit' => ['eom', "reject \"%{header(\"Subject\")}\" if header(\"Subject\") ~ /\xc3\xa4/"],
 );
 my @sessions = ({ rcpts => ['good@example.com', 'bad@example.com'] },
@@ -116,6 +116,18 @@ my %edit = (
 	'redirect recipient' => 'redirect to "else@example.com"',
 	'add recipient' => 'add recipient "else@example.com"',
 	'delete recipient' => 'delete recipient "bad@example.com"',
+	'add header' => 'add header "X-A: %{mail}"',
+	'insert header' => 'insert header "X-A: b"',
+	'change header' => 'change header "Subject: new"',
+	'delete header' => 'delete header "Subject"',
+);
+my $from = "From: a\@example.org\r\n";
+my $rest = "\r\nhello\r\n.dot\r\n";
+my %content = (
+	'add header' => "${from}Subject: hello\r\nX-A: a\@example.org\r\n$rest",
+	'insert header' => "X-A: b\r\n${from}Subject: hello\r\n$rest",
+	'change header' => "${from}Subject: new\r\n$rest",
+	'delete header' => "$from$rest",
 );
 push @cases, map { [$_, "at eom\n    $edit{$_}\n", $sessions[0]] } sort keys %edit;
 
@@ -143,8 +155,10 @@ for my $case (@cases) {
 			    'and the backend has it, or not');
 			$compared++;
 			next unless $edit{$name};
-			like($said, qr/^edits:\n  \Q$name\E "\S+" \(p$n\)$/m,
+			like($said, qr/^edits:\n  \Q$name\E (?:\d )?"[^"]+" \(p$n\)$/m,
 			    'the edit is told');
+			is($mta->last->{content}, $content{$name}, 'and made')
+			    if $content{$name};
 		}
 	};
 }
@@ -158,7 +172,7 @@ subtest '--json' => sub {
 	my $all = decode_json($said);
 
 	is($status, 1, 'exit status');
-	is(join(' ', sort keys %$all), 'edits stages trace verdict', 'names');
+	is(join(' ', sort keys %$all), 'edits findings stages trace verdict', 'names');
 	is($all->{verdict}, 'refused', 'verdict');
 	is_deeply([map { $_->{stage} } @{$all->{stages}}],
 	    [qw(CONNECT EHLO MAIL RCPT RCPT)], 'stages');
@@ -185,6 +199,50 @@ subtest '--json' => sub {
 	    recipient => 'good@example.com',
 	    verdict => 'reject', reply => '550 5.7.1 no good at example.com',
 	    rule => "p$i.rules:2", observe => JSON::PP::false }, 'a verdict');
+};
+
+# The same options in other forms, and what each exit status means.
+subtest 'the command line' => sub {
+	my ($i) = grep { $cases[$_][0] eq 'table inline' } 0 .. $#cases;
+	my $mail = file('mail', "Subject: x\n\nx\n");
+	my $conf = "$p->{dir}/vratar.conf";
+	my @base = ($Proxy::PROGRAM, 'test', '-c', $conf, '--listener',
+	    Policy::address($i));
+	my @who = ('--client', '127.0.0.1', '--helo', 'x', '--from', 'a@b.example');
+	my $run = sub { Run::run('/bin/sh', '-c', "exec \"\$@\" 2>/dev/null <$mail",
+	    'sh', @_) };
+	my @both = ('good@example.com', 'bad@example.com');
+	my ($status, $want) = $run->(@base, @who, (map { ('--rcpt', $_) } @both), $mail);
+
+	is($status >> 8, 0, 'accepted');
+	like($want, qr/^RCPT <good\S+ 250 .*\nRCPT <bad\S+ 550 /m, 'two recipients');
+	for my $form ([@who, '--rcpt', @both, $mail],
+	    [$mail, @who, '--rcpt', @both],
+	    ['--rcpt', $both[0], '--rcpt', $both[1], @who, '-'],
+	    ['--client=127.0.0.1', '--helo=x', '--from=a@b.example',
+	    "--rcpt=$both[0]", "--rcpt=$both[1]", $mail]) {
+		my ($s, $said) = $run->(@base, @$form);
+		is($said, $want, "@$form");
+		is($s, 0, 'exit status');
+	}
+	($status) = $run->(@base, @who, '--rcpt', $both[1], $mail);
+	is($status >> 8, 1, 'refused');
+	my ($later) = grep { $cases[$_][0] eq 'default codes' } 0 .. $#cases;
+	($status) = $run->(@base, '--listener', Policy::address($later), @who,
+	    '--rcpt', $both[0], $mail);
+	is($status >> 8, 75, 'temporary');
+	for my $missing ('--client', '--helo', '--from', '--rcpt') {
+		my @all = (@who, '--rcpt', $both[0]);
+		my ($at) = grep { $all[$_] eq $missing } 0 .. $#all;
+		splice @all, $at, 2;
+		my ($s, $said) = Run::run(@base, @all, $mail);
+		is($s >> 8, 2, "$missing is missing");
+		like($said, qr/^vratar test: $missing is missing$/m, 'said');
+	}
+	my ($s, $said) = Run::run($Proxy::PROGRAM, 'test', '-c', "$dir/none",
+	    @who, '--rcpt', $both[0], $mail);
+	is($s >> 8, 2, 'no such configuration');
+	like($said, qr/\Q$dir\E\/none.*No such file/, 'said');
 };
 
 done_testing;

@@ -13,8 +13,8 @@ use strict;
 use warnings;
 use MIME::Base64;
 use Test::More ();
-use Proxy;
 use Wait;
+use Proxy;
 
 # The step of a session at which the client hears of what is decided at a stage.
 our %STEP = (connect => 'CONNECT', helo => 'EHLO', auth => 'AUTH',
@@ -83,6 +83,8 @@ sub start
 sub play
 {
 	my ($p, $n, $before) = @_;
+	Wait::drain();
+	my $since = $p->{seen} = @{$p->{log}};
 	my $c = $p->client(listener => $n);
 	my $login = encode_base64("\0joe\0secret", '');
 	my @said = ([CONNECT => ''], [EHLO => 'EHLO c.example'],
@@ -105,10 +107,9 @@ sub play
 	my $port = $c->port;
 	$c->expect_close('closed') if $heard[-1][1] =~ /^421/ || @heard == 1;
 	$c->close;
-	# The kernel may give a port twice.
-	my $id = Wait::wait_until(sub { (map { / (\w+) connect / }
-	    $p->log(qr/ connect client=127\.0\.0\.1:$port /))[-1] });
-	$p->{seen} = 0;
+	my ($id) = ($p->log_like(qr/ connect client=127\.0\.0\.1:$port /,
+	    'a session') // '') =~ / (\w+) connect /;
+	$p->{seen} = $since;
 	$p->log_like(qr/ $id close /, 'the session ends');
 	return (\@heard, [$p->log(qr/ $id /)]);
 }

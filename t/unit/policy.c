@@ -527,25 +527,25 @@ check_edits(void)
 	is_result("continue", "edits are no verdict");
 	buf_init(&b, 2000);
 	for (i = 0; i < txn->nedits; i++)
-		buf_addf(&b, "%s%s|%u|%s|%s", i > 0 ? "\n" : "",
+		buf_addf(&b, "%s%s|%u %u|%s|%s", i > 0 ? "\n" : "",
 		    txn_edit_name(txn->edits[i].kind), txn->edits[i].nth,
+		    txn->edits[i].field,
 		    txn->edits[i].name ? txn->edits[i].name : "",
 		    txn->edits[i].value ? txn->edits[i].value : "");
 	is_str(b.p,
-	    "add recipient|0||x@example.com\n"
-	    "delete recipient|0||bob+list@example.com\n"
-	    "redirect recipient|0||y@example.com\n"
-	    "change header|1|A|new\n"
-	    "change header|2|a|new\n"
-	    "delete header|1|B|\n"
-	    "add header|0|C|new\n"
-	    "delete header|1|D|\n"
-	    "insert header|5|F|g\n"
-	    "add header|0|X-A|ann@example.org\n"
-	    "insert header|2|X-B|b\n"
-	    "change header|3|X-C|c\n"
-	    "delete header|0|X-D|\n"
-	    "quarantine|0||odd", "in their order");
+	    "add recipient|0 0||x@example.com\n"
+	    "delete recipient|0 0||bob+list@example.com\n"
+	    "redirect recipient|0 0||y@example.com\n"
+	    "change header|0 1|A|new\n"
+	    "change header|0 2|A|new\n"
+	    "change header|0 3|C|new\n"
+	    "delete header|0 4|D|\n"
+	    "insert header|0 5|F|g\n"
+	    "add header|0 0|X-A|ann@example.org\n"
+	    "insert header|2 0|X-B|b\n"
+	    "change header|3 0|X-C|c\n"
+	    "delete header|0 0|X-D|\n"
+	    "quarantine|0 0||odd", "in their order");
 	buf_fini(&b);
 	stop();
 }
