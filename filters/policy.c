@@ -105,7 +105,7 @@ events_of(const struct rules *r)
 static unsigned
 edits_of(const struct rules *r)
 {
-	unsigned edits = EDIT_BIT(EDIT_QUARANTINE);
+	unsigned edits = 0;
 
 	/* Local tables that say PREPEND are known. A server that says it has
 	   asked for what was not declared, and the message is not accepted:
@@ -114,6 +114,9 @@ edits_of(const struct rules *r)
 		edits |= EDITS_CONTENT & ~EDIT_BIT(EDIT_REPLACE_BODY);
 	if (rules_edits_envelope(r))
 		edits |= EDITS_ENVELOPE;
+	/* A table that may redirect may as well say HOLD. */
+	if (rules_quarantines(r) || rules_edits_envelope(r))
+		edits |= EDIT_BIT(EDIT_QUARANTINE);
 	return edits;
 }
 
