@@ -319,6 +319,30 @@ test_which(void)
 	}
 }
 
+/* We ourselves may change the header. */
+static void
+test_header_of_ours(void)
+{
+	static char name[] = "mx.example";
+	struct client c;
+
+	for (int i = 0; i < 2; i++) {
+		stream_conf(BOTH);
+		conf.received = i == 0;
+		conf.authserv_id = i == 1 ? name : NULL;
+		engine_start();
+		begin(&c);
+		client_say(&c, "DATA|");
+		client_write(&c, lines(200000), 200000);
+		is_str(heard(), "", i == 0 ? "what gets a Received is held" :
+		    "and what may lose Authentication-Results");
+		client_say(&c, ".|");
+		is_str(codes(&c), "354 250", "  delivered");
+		client_close(&c);
+		engine_stop();
+	}
+}
+
 /* Who logged in by this backend must not lose it by a refusal. */
 static void
 test_authenticated(void)
@@ -901,6 +925,7 @@ main(void)
 	buf_init(&content, 10000000);
 	test_pieces();
 	test_which();
+	test_header_of_ours();
 	test_authenticated();
 	test_defects();
 	test_verdicts();
