@@ -159,6 +159,7 @@ SRCS = \
 	proxy/backend.c \
 	proxy/backend_setup.c \
 	proxy/backend_content.c \
+	proxy/backend_stream.c \
 	proxy/pool.c \
 	proxy/access.c \
 	proxy/auth_user.c \
@@ -167,6 +168,7 @@ SRCS = \
 	proxy/session_command.c \
 	proxy/session_backend.c \
 	proxy/session_data.c \
+	proxy/session_stream.c \
 	proxy/session_filters.c \
 	proxy/session_edit.c \
 	proxy/session_rewrite.c \

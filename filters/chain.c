@@ -38,7 +38,8 @@ chain_conf_add(struct chain_conf *c, struct filter_conf *f)
 	    (c->n + 1) * sizeof(c->filters[0]));
 	c->filters[c->n++] = f;
 	c->events |= f->self.events;
-	c->edits |= f->self.edits;
+	if (!f->observe)
+		c->edits |= f->self.edits;
 	c->wants |= f->self.wants;
 }
 
@@ -688,6 +689,12 @@ chain_wants_content(const struct chain *c)
 	return !c->session_accepted && !c->message_accepted &&
 	    ((c->conf->events & EV_BITS_CONTENT) != 0 ||
 	    (c->conf->wants & FILTER_WANTS_HEADERS) != 0);
+}
+
+bool
+chain_is_decided(const struct chain *c)
+{
+	return c->decided;
 }
 
 bool

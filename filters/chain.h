@@ -40,7 +40,7 @@ struct chain_conf {
 						   0: any */
 };
 
-/* Add one, and its bits. */
+/* Add one, and its bits; nobody does the edits of one that observes. */
 void chain_conf_add(struct chain_conf *c, struct filter_conf *f);
 void chain_conf_fini(struct chain_conf *c);
 
@@ -88,6 +88,9 @@ bool chain_wants_content(const struct chain *c);
  */
 bool chain_content(struct chain *c, const char *p, size_t len);
 bool chain_eom(struct chain *c);
+/* Content has decided against the message, whatever comes: chain_eom() will
+   say how. */
+bool chain_is_decided(const struct chain *c);
 
 /*
  * The transaction is over, whatever the result; with none it does nothing. The

@@ -116,6 +116,9 @@ edits_of(const struct rules *r)
 		edits |= EDITS_CONTENT & ~EDIT_BIT(EDIT_REPLACE_BODY);
 	if (rules_edits_envelope(r))
 		edits |= EDITS_ENVELOPE;
+	/* A table that may redirect may as well say HOLD. */
+	if (rules_quarantines(r) || rules_edits_envelope(r))
+		edits |= EDIT_BIT(EDIT_QUARANTINE);
 	return edits;
 }
 

@@ -3,9 +3,10 @@
  * commands and their replies.
  *
  * Getting ready is backend_setup.c: a state for each thing we wait for, with
- * its handler in the table below. Content is backend_content.c. Whatever fails
- * ends in backend_fail(), which knows the state and decides: the next address,
- * once more on a fresh connection when a warm one proves dead, or the user's
+ * its handler in the table below. Content is backend_content.c, and
+ * backend_stream.c while it comes. Whatever fails ends in backend_fail(), which
+ * knows the state and decides: the next address, once more on a fresh
+ * connection when a warm one proves dead, or the user's
  * on_failure().
  */
 
@@ -24,6 +25,8 @@
 #include "base/mem.h"
 #include "base/spool.h"
 #include "proxy/backend_impl.h"
+
+#define QUIET_MS	60000	/* a fifth of what RFC 5321 4.5.3.2.7 asks for */
 
 static const struct {
 	const char	*name;
@@ -115,6 +118,7 @@ backend_new(struct pool *p)
 	reply_init(&b->reply);
 	STAILQ_INIT(&b->pending);
 	timer_init(&b->kick, on_kick, b);
+	timer_init(&b->nudge, backend_on_nudge, b);
 	return b;
 }
 
@@ -128,8 +132,10 @@ drop_pending(struct backend *b)
 		free(c);
 	}
 	b->replies_due = 0;
+	backend_stream_stop(b);
 	spool_free(&b->content.spool);
 	b->content_state = C_NONE;
+	b->chunks_due = 0;
 }
 
 void
@@ -161,6 +167,7 @@ backend_close(struct backend *b)
 			conn_flush(b->conn);
 		}
 		backend_enter(b, B_DEAD);
+		backend_stream_stop(b);
 		conn_free(&b->conn);
 		pool_closed(b->pool, b);
 	}
@@ -336,7 +343,7 @@ is_silent(const struct backend *b)
 	STAILQ_FOREACH(c, &b->pending, next)
 		if (c->purpose == FOR_USER)
 			return false;
-	return b->content_state == C_NONE;
+	return b->content_state == C_NONE || b->content_state == C_DRAINING;
 }
 
 bool
@@ -425,6 +432,16 @@ backend_reset(struct backend *b)
 	backend_flush(b);
 }
 
+void
+backend_keep_alive(struct backend *b)
+{
+	if (b->in_transaction && b->content_state == C_NONE &&
+	    STAILQ_EMPTY(&b->pending) && clock_ms() - b->said_ms >= QUIET_MS) {
+		push(b, BACKEND_MAIL, FOR_LOG, NULL, "NOOP", 4);
+		backend_flush(b);
+	}
+}
+
 static uint64_t
 reply_timeout(const struct backend *b)
 {
@@ -446,11 +463,12 @@ backend_flush(struct backend *b)
 	STAILQ_FOREACH(c, &b->pending, next) {
 		if (c->sent)
 			continue;
-		if (!pipelining && b->replies_due > 0)
+		if (!pipelining && b->replies_due + b->chunks_due > 0)
 			break;
 		evbuffer_add(conn_output(b->conn), c->line, strlen(c->line));
 		c->sent = true;
 		b->replies_due++;
+		b->said_ms = clock_ms();
 	}
 	if (b->replies_due > 0 && !waits)
 		conn_deadline(b->conn, reply_timeout(b));
@@ -487,7 +505,11 @@ on_command_reply(struct backend *b)
 	    STAILQ_EMPTY(&b->pending))
 		pool_backend_clean(b->pool, b);
 	free(c);
-	if (b->state == B_READY)
+	if (b->state != B_READY)
+		return;
+	if (b->content_state == C_QUEUED && STAILQ_EMPTY(&b->pending))
+		backend_begin_content(b);
+	else
 		backend_flush(b);	/* what waited for this reply */
 }
 
@@ -509,7 +531,7 @@ on_reply(struct backend *b)
 		return;
 	}
 	b->reused = false;
-	if (b->content_state != C_NONE)
+	if (b->content_state != C_NONE && b->content_state != C_QUEUED)
 		backend_on_content_reply(b);
 	else if (b->replies_due > 0)
 		on_command_reply(b);
@@ -521,7 +543,8 @@ on_reply(struct backend *b)
 static bool
 owes_more(const struct backend *b)
 {
-	return b->state == B_READY ? b->replies_due > 1 : b->greetings > 1;
+	return b->state == B_READY ? b->replies_due + b->chunks_due > 1 :
+	    b->greetings > 1;
 }
 
 /*

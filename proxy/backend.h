@@ -32,6 +32,7 @@
 #include "smtp/xclient.h"
 
 struct backend;
+struct evbuffer;
 struct pool;
 struct spool;
 struct worker;
@@ -62,7 +63,7 @@ void pool_wait_cancel(struct pool *p, struct pool_wait *w);
    on_reply with the same kind and tag, in order. */
 enum backend_kind {
 	BACKEND_MAIL, BACKEND_RCPT, BACKEND_AUTH,
-	BACKEND_CONTENT		/* to the end of data */
+	BACKEND_CONTENT		/* to the end of data, or before it */
 };
 
 enum backend_failure {
@@ -87,6 +88,8 @@ struct backend_user {
 	 */
 	void (*on_failure)(void *arg, enum backend_failure f,
 	    const struct reply *r, const char *why);
+	/* backend_stream_is_full() may be false now. */
+	void (*on_room)(void *arg);
 };
 
 /* Who the client is, in the words of all the ways to say so. Borrowed until
@@ -138,19 +141,55 @@ void backend_flush(struct backend *b);
    that is not positive makes the backend BACKEND_LOST. */
 void backend_reset(struct backend *b);
 
+/* A transaction is open, and its content takes long to come: say NOOP if
+   nothing was said for a minute, lest the backend thinks that we are gone. */
+void backend_keep_alive(struct backend *b);
+
 /*
  * Send the message and take the reply to its end as BACKEND_CONTENT. content
  * (ours from now on) is canonical; over BDAT it goes as it is, over DATA
  * stuffed (dotted: some line begins with a dot). ends_in_crlf: as of dot.h.
+ * due: clock_ms() by when the reply has to be here; 0: data-done-timeout after
+ * its end.
  */
 struct backend_content {
 	struct spool	*spool;
 	bool		 bdat;
 	bool		 dotted;
 	bool		 ends_in_crlf;
+	uint64_t	 due;
 };
 void backend_send(struct backend *b, const struct backend_content *content,
     void *tag);
+
+/*
+ * Send a message while it comes: what held has (ours from now on, and not
+ * empty), then what backend_stream_add() brings. The last piece is withheld
+ * until backend_stream_end(): before that the backend has no end of data and
+ * no BDAT LAST. By BDAT it goes in chunks, each of which is here as a whole
+ * when it is begun, so that a sender that stops leaves nothing half-sent. What
+ * trickles in goes on after seconds, lest the backend thinks that we are gone.
+ *
+ * on_reply(BACKEND_CONTENT) comes once: for the end, or before it, when the
+ * backend refuses what it has (never a positive reply then). After that nothing
+ * of the message is sent any more, and backend_reset() ends the transaction.
+ */
+void backend_stream(struct backend *b, struct spool *held, bool bdat,
+    void *tag);
+/* Moves what is in piece behind what has come, leaving it empty. Takes it
+   even when full. */
+void backend_stream_add(struct backend *b, struct evbuffer *piece);
+/* The backend is slower than the sender: bring no more until on_room(). */
+bool backend_stream_is_full(const struct backend *b);
+/* It is complete and approved; due and ends_in_crlf as above. */
+void backend_stream_end(struct backend *b, bool ends_in_crlf,
+    uint64_t due);
+/*
+ * It must not be delivered. True: the transaction is ended by RSET, and b as
+ * good as before. False: only the end of the connection can tell the backend,
+ * backend_put() it.
+ */
+bool backend_stream_drop(struct backend *b);
 
 /* The client logged in through this backend: it is nobody else's for ever. */
 void backend_set_authenticated(struct backend *b);

@@ -24,18 +24,28 @@ void
 backend_send(struct backend *b, const struct backend_content *content,
     void *tag)
 {
-	char line[64];
-
 	assert(b->state == B_READY && b->content_state == C_NONE);
-	assert(STAILQ_EMPTY(&b->pending));
 	b->content = *content;
 	b->content_tag = tag;
 	b->at_bol = true;
+	b->content_state = C_QUEUED;
+	if (STAILQ_EMPTY(&b->pending))
+		backend_begin_content(b);
+}
+
+void
+backend_begin_content(struct backend *b)
+{
+	char line[64];
+
 	if (b->ahead) {
 		b->content_state = C_WAIT_354;	/* and never gets it */
-	} else if (content->bdat) {
+	} else if (b->stream != NULL && b->content.bdat) {
+		b->content_state = C_STREAMING;
+		backend_stream_push(b);
+	} else if (b->content.bdat) {
 		snprintf(line, sizeof(line), "BDAT %llu LAST\r\n",
-		    (unsigned long long)spool_size(content->spool));
+		    (unsigned long long)spool_size(b->content.spool));
 		evbuffer_add(conn_output(b->conn), line, strlen(line));
 		b->content_state = C_SENDING;
 		feed(b);
@@ -47,21 +57,23 @@ backend_send(struct backend *b, const struct backend_content *content,
 	}
 }
 
-/* Stuff what is in from and move it to the output. */
-static void
-stuff(struct backend *b, struct evbuffer *from)
+void
+backend_stuff(struct backend *b, struct evbuffer *from, size_t left)
 {
 	struct evbuffer_iovec in, out;
 	size_t n;
 
-	while (evbuffer_peek(from, -1, NULL, &in, 1) > 0) {
+	while (left > 0 && evbuffer_peek(from, -1, NULL, &in, 1) > 0) {
 		n = in.iov_len < FEED ? in.iov_len : FEED;
+		if (n > left)
+			n = left;
 		evbuffer_reserve_space(conn_output(b->conn),
 		    (ssize_t)(2 * n), &out, 1);
 		out.iov_len = dot_encode(&b->at_bol, in.iov_base, n,
 		    out.iov_base);
 		evbuffer_commit_space(conn_output(b->conn), &out, 1);
 		evbuffer_drain(from, n);
+		left -= n;
 	}
 }
 
@@ -78,15 +90,16 @@ take(struct backend *b)
 	piece = evbuffer_new();
 	n = spool_take(b->content.spool, piece, FEED);
 	if (n > 0)
-		stuff(b, piece);
+		backend_stuff(b, piece, (size_t)n);
 	evbuffer_free(piece);
 	return n;
 }
 
-static void
-content_sent(struct backend *b)
+void
+backend_content_sent(struct backend *b)
 {
 	struct evbuffer *out = conn_output(b->conn);
+	uint64_t now = clock_ms();
 
 	if (!b->content.bdat) {
 		if (!b->content.ends_in_crlf)
@@ -95,7 +108,11 @@ content_sent(struct backend *b)
 	}
 	b->content_state = C_WAIT_REPLY;
 	b->in_transaction = false;
-	conn_deadline(b->conn, backend_conf(b)->data_done_timeout);
+	if (b->content.due == 0)
+		conn_deadline(b->conn, backend_conf(b)->data_done_timeout);
+	else
+		conn_deadline(b->conn, b->content.due > now ?
+		    b->content.due - now : 1);
 	conn_flush(b->conn);
 }
 
@@ -113,7 +130,7 @@ feed(struct backend *b)
 		}
 		n = take(b);
 		if (n == 0) {
-			content_sent(b);
+			backend_content_sent(b);
 			return;
 		}
 		if (n < 0) {
@@ -131,8 +148,12 @@ backend_on_drained(void *arg)
 	struct backend *b;
 
 	OBJ_CAST(b, arg, BACKEND_MAGIC);
-	if (b->state == B_READY && b->content_state == C_SENDING)
+	if (b->state != B_READY)
+		return;
+	if (b->content_state == C_SENDING)
 		feed(b);
+	else if (b->content_state == C_STREAMING)
+		backend_stream_push(b);
 }
 
 /* It knows that there is content, and what it thinks of it. */
@@ -146,9 +167,11 @@ on_verdict(struct backend *b)
 	if (b->content_state == C_WAIT_REPLY)
 		b->in_transaction = b->content.bdat &&
 		    !reply_is_positive(&b->reply);
+	backend_stream_stop(b);
 	spool_free(&b->content.spool);
 	conn_deadline(b->conn, 0);
 	b->content_state = C_NONE;
+	b->chunks_due = 0;
 	b->user->on_reply(b->arg, BACKEND_CONTENT, tag, &b->reply);
 }
 
@@ -177,14 +200,22 @@ backend_on_content_reply(struct backend *b)
 	int class = b->reply.code / 100;
 	bool all_sent = b->content_state == C_WAIT_REPLY;
 
-	if (b->content_state == C_WAIT_354 && b->reply.code == 354 &&
+	if (b->chunks_due > 0 && !all_sent) {
+		backend_on_chunk_reply(b);
+	} else if (b->content_state == C_WAIT_354 && b->reply.code == 354 &&
 	    !b->ahead) {
-		b->content_state = C_SENDING;
-		feed(b);
+		if (b->stream != NULL) {
+			b->content_state = C_STREAMING;
+			conn_deadline(b->conn, 0);
+			backend_stream_push(b);
+		} else {
+			b->content_state = C_SENDING;
+			feed(b);
+		}
 	} else if (class == 3 || (class == 2 && !all_sent))
 		backend_fail(b, BACKEND_LOST, NULL,
 		    "a reply to content that was not sent");
-	else if (b->content_state == C_SENDING)
+	else if (b->content_state != C_WAIT_354 && !all_sent)
 		on_early_verdict(b);
 	else
 		on_verdict(b);

@@ -33,7 +33,7 @@ struct pending {
 	enum {
 		FOR_USER,
 		FOR_RESET,		/* must be accepted */
-		FOR_LOG			/* XFORWARD: whatever it says */
+		FOR_LOG			/* XFORWARD, NOOP: whatever it says */
 	}			 purpose;
 	bool			 sent;
 	void			*tag;
@@ -74,12 +74,28 @@ struct backend {
 	struct reply		 reply;	/* being read */
 	STAILQ_HEAD(, pending)	 pending;
 	size_t			 replies_due; /* for pending that are sent */
+	uint64_t		 said_ms; /* clock_ms() of the last command */
 
 	/* The message on its way; spool NULL: none. */
 	struct backend_content	 content;
-	enum { C_NONE, C_WAIT_354, C_SENDING, C_WAIT_REPLY } content_state;
+	enum {
+		C_NONE,
+		C_QUEUED,		/* behind a NOOP */
+		C_WAIT_354,
+		C_SENDING,		/* from the spool, all of which is here */
+		C_STREAMING,		/* as it comes */
+		C_DRAINING,		/* dropped; replies to chunks are to come */
+		C_WAIT_REPLY		/* to its end */
+	}			 content_state;
 	void			*content_tag;
 	bool			 at_bol;
+
+	/* A message that goes on while it comes. */
+	struct evbuffer		*stream; /* ours: came and is not sent */
+	size_t			 ready;	/* of it: need not be withheld */
+	bool			 complete; /* its end may be sent */
+	size_t			 chunks_due; /* replies to BDAT to come */
+	struct timer		 nudge;	/* sends what has come so far */
 };
 
 TAILQ_HEAD(backend_list, backend);
@@ -150,6 +166,21 @@ void backend_free_identity(struct backend *b);
 /* backend_content.c */
 void backend_on_drained(void *arg);
 void backend_on_content_reply(struct backend *b);
+/* The commands before it are answered. */
+void backend_begin_content(struct backend *b);
+/* Move n octets to the output, with dots stuffed. */
+void backend_stuff(struct backend *b, struct evbuffer *from, size_t n);
+/* All of the content is in the output: say so, and wait for the reply. */
+void backend_content_sent(struct backend *b);
+
+/* backend_stream.c */
+/* Send what may be sent, as far as the backend takes it. */
+void backend_stream_push(struct backend *b);
+/* A reply to a chunk that is not the last. */
+void backend_on_chunk_reply(struct backend *b);
+/* Forget what was not sent. */
+void backend_stream_stop(struct backend *b);
+void backend_on_nudge(void *arg);
 
 /* pool.c, for the backends */
 void pool_learned(struct pool *p, const struct ext_set *ext);

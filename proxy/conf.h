@@ -132,6 +132,7 @@ struct conf {
 	bool			 lenient_paths;	/* "MAIL FROM: <a@b>" */
 	char			*spool_directory;
 	size_t			 spool_memory;	/* per message, then a file */
+	uint64_t		 hold_size;	/* larger ones are streamed */
 
 	struct conf_listener	*listeners;
 	size_t			 nlisteners;

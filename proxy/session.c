@@ -325,6 +325,8 @@ session_close(struct session *s, enum close_reason why)
 	session_enter(s, S_CLOSING);
 	s->closed_because = why;
 	s->then = NULL;
+	if (s->intake != NULL && s->intake->streams)
+		session_stream_drop(s);
 	session_cancel_probe(s);
 	session_forget_name(s);
 	session_forget_recipient(s);
@@ -355,6 +357,8 @@ session_drain(struct session *s)
 void
 session_end_txn(struct session *s)
 {
+	if (s->intake != NULL && s->intake->streams)
+		session_stream_drop(s);
 	if (s->txn != NULL && s->txn->mail_sent && s->backend != NULL)
 		backend_reset(s->backend);
 	if (s->chain != NULL)
@@ -463,11 +467,10 @@ on_end(void *arg, enum conn_end what, const char *detail)
 		return;
 	else if (what == CONN_ERROR)
 		session_close(s, CLOSE_CLIENT_ERROR);
-	else if (s->state == S_DATA || s->state == S_CHUNK ||
-	    s->state == S_PROXY || s->busy == BUSY_TLS)
+	else if (s->state == S_PROXY || s->busy == BUSY_TLS)
 		session_close(s, CLOSE_CLIENT_GONE);
 	else
-		session_pump(s);
+		session_pump(s);	/* closes, when all that came is read */
 }
 
 static const struct conn_owner owner = {

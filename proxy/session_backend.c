@@ -631,7 +631,7 @@ session_send_content(struct session *s, bool bdat)
 	struct backend_content content = {
 		.spool = in->spool, .bdat = bdat,
 		.dotted = in->dot.dotted > 0,
-		.ends_in_crlf = in->dot.ends_in_crlf,
+		.ends_in_crlf = in->dot.ends_in_crlf, .due = in->due,
 	};
 
 	in->spool = NULL;
@@ -756,7 +756,10 @@ on_reply(void *arg, enum backend_kind kind, void *tag, const struct reply *r)
 		on_auth_reply(s, r);
 		break;
 	case BACKEND_CONTENT:
-		end_message(s, r);
+		if (s->intake != NULL && s->intake->streams)
+			session_stream_refused(s, r);
+		else
+			end_message(s, r);
 		break;
 	}
 	session_let_go(s, held);
@@ -907,7 +910,9 @@ on_failure(void *arg, enum backend_failure f, const struct reply *theirs,
 	reply_init(&r);
 	failure_reply(s, &r, f, theirs);
 	backend_put(&s->backend);
-	if (s->authenticated)
+	if (session_stream_lost(s, &r))
+		;
+	else if (s->authenticated)
 		shut_down(s, &r, CLOSE_BACKEND_LOST);
 	else if (r.code == 421 && !idle) {
 		if (s->busy == BUSY_BACKEND && s->txn != NULL)
@@ -923,4 +928,5 @@ static const struct backend_user user = {
 	.on_ready	= on_ready,
 	.on_reply	= on_reply,
 	.on_failure	= on_failure,
+	.on_room	= session_on_room,
 };

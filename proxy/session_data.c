@@ -2,11 +2,13 @@
  * session_data - content: from DATA or BDAT into the spool, and the verdict at
  * its end.
  *
- * The message is held until its end is seen and approved; only then does the
+ * A message is held until its end is seen and approved; only then does the
  * backend hear DATA or BDAT. So a client that vanishes, a message that is
- * refused and a disk that is full leave nothing behind there.
+ * refused and a disk that is full leave nothing behind there. A large one goes
+ * on while it comes (session_stream.c), but its end goes the same way.
  */
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,6 +30,7 @@ intake_free(struct intake **inp)
 		return;
 	*inp = NULL;
 	spool_free(&in->spool);
+	free(in->refusal);
 	free(in);
 }
 
@@ -95,27 +98,104 @@ earn_time(struct session *s, uint64_t octets)
 	conn_deadline(s->client, s->input_due > now ? s->input_due - now : 1);
 }
 
-/* Add decoded content to the spool, or only count it. */
-static void
-keep(struct intake *in, struct evbuffer *piece)
+/* What is refused, and what becomes of the rest */
+
+/*
+ * Why this content cannot be accepted, or NULL. It is found in what all of the
+ * content has been so far, so that it does not depend on the pieces in which
+ * that came.
+ */
+const char *
+session_objection(const struct session *s)
 {
-	in->size += evbuffer_get_length(piece);
-	if (in->limit > 0 && in->size > in->limit)
-		in->too_big = true;
-	if (in->too_big || in->error != 0)
-		spool_free(&in->spool);
-	else if (spool_add(in->spool, piece) == -1)
-		in->error = errno;
+	const struct intake *in = s->intake;
+	bool bdat = in->dropped ? in->bdat : session_travels_by_bdat(s);
+
+	if (in->refusal != NULL)
+		return in->refusal;
+	if (!in->dropped && (s->txn->lost || s->backend == NULL ||
+	    !backend_is_ready(s->backend)))
+		return "451 4.4.2 the next server was lost; try again";
+	if (in->error != 0)
+		return "452 4.3.1 no room for the message now; try again";
+	if (in->too_big)
+		return "552 5.3.4 message size exceeds the limit";
+	if (s->conf->hopcount_limit > 0 && in->hops.received +
+	    s->conf->received >= s->conf->hopcount_limit)
+		return "554 5.4.6 too many hops";
+	if (in->binary)
+		return bdat ? NULL :
+		    "554 5.6.3 the next server takes no BINARYMIME now";
+	if ((in->dot.bare_cr || in->dot.bare_lf) && !in->dot.normalize)
+		return "550 5.5.2 message has a bare CR or LF: lines end in "
+		    "CR LF";
+	if (in->dot.nul && s->conf->nul == NUL_REJECT)
+		return "554 5.6.0 message has a NUL";
+	if (in->dot.longest > s->conf->text_line_limit && !bdat)
+		return "554 5.6.0 message has a line over the limit, and the "
+		    "next server takes no BDAT";
+	return NULL;
 }
 
-/* Show content to the filters, if it is still wanted. */
+bool
+session_travels_by_bdat(const struct session *s)
+{
+	return s->backend != NULL && backend_is_ready(s->backend) &&
+	    s->conf->backends[s->route].chunking &&
+	    ext_has(backend_extensions(s->backend), EXT_BIT(CHUNKING));
+}
+
+void
+session_doom(struct session *s)
+{
+	s->intake->doomed = true;
+	spool_free(&s->intake->spool);
+	if (s->intake->streams)
+		session_stream_drop(s);
+}
+
+/* Will nobody get it, whatever comes? */
+static bool
+is_hopeless(const struct session *s)
+{
+	return s->txn->discarded || session_objection(s) != NULL ||
+	    (s->chain != NULL && chain_is_decided(s->chain));
+}
+
+/* Show a piece to the filters. */
 static void
-show(struct session *s, const char *p, size_t len)
+show(struct session *s, struct evbuffer *piece)
+{
+	struct evbuffer_iovec v = { .iov_len = 0 };
+
+	evbuffer_peek(piece, -1, NULL, &v, 1);
+	s->intake->asked = !session_feed(s, v.iov_base, v.iov_len);
+}
+
+/* Decoded content goes to the filters, and where it is kept; or it is only
+   counted. */
+static void
+take(struct session *s, struct evbuffer *piece)
 {
 	struct intake *in = s->intake;
 
-	if (!in->too_big && in->error == 0)
-		in->asked = !session_feed(s, p, len);
+	in->size += evbuffer_get_length(piece);
+	if (in->limit > 0 && in->size > in->limit)
+		in->too_big = true;
+	if (!in->doomed && is_hopeless(s))
+		session_doom(s);
+	if (in->doomed)
+		return;
+	show(s, piece);
+	if (is_hopeless(s))
+		session_doom(s);
+	else if (in->streams)
+		backend_stream_add(s->backend, piece);
+	else if (spool_add(in->spool, piece) == -1) {
+		in->error = errno;
+		session_doom(s);
+	} else
+		backend_keep_alive(s->backend);
 }
 
 /* Decode len octets at p; returns those that were used. */
@@ -137,8 +217,7 @@ decode(struct session *s, const char *p, size_t len, bool dots)
 	out.iov_len = outlen;
 	evbuffer_commit_space(piece, &out, 1);
 	hops_feed(&in->hops, out.iov_base, outlen);
-	show(s, out.iov_base, outlen);
-	keep(in, piece);
+	take(s, piece);
 	evbuffer_free(piece);
 	return used;
 }
@@ -149,52 +228,17 @@ decode(struct session *s, const char *p, size_t len, bool dots)
 void
 session_refuse_content(struct session *s, const char *reply)
 {
+	bool theirs = reply == s->intake->refusal;
 	char *copy = xstrdup(reply);	/* it may go with the transaction */
 
 	session_log_refused(s, copy);
 	session_end_txn(s);
 	session_enter(s, S_READY);
-	session_refuse(s, copy);
+	if (theirs && strncmp(copy, "421", 3) != 0)
+		session_reply_text(s, copy);
+	else
+		session_refuse(s, copy);
 	free(copy);
-}
-
-static bool
-travels_by_bdat(const struct session *s)
-{
-	return s->backend != NULL && backend_is_ready(s->backend) &&
-	    s->conf->backends[s->route].chunking &&
-	    ext_has(backend_extensions(s->backend), EXT_BIT(CHUNKING));
-}
-
-const char *
-session_objection(const struct session *s)
-{
-	const struct intake *in = s->intake;
-	bool bdat = travels_by_bdat(s);
-
-	if (s->txn->lost || s->backend == NULL ||
-	    !backend_is_ready(s->backend))
-		return "451 4.4.2 the next server was lost; try again";
-	if (in->error != 0)
-		return "452 4.3.1 no room for the message now; try again";
-	if (in->too_big)
-		return "552 5.3.4 message size exceeds the limit";
-	if (s->conf->hopcount_limit > 0 && in->hops.received +
-	    s->conf->received >= s->conf->hopcount_limit)
-		return "554 5.4.6 too many hops";
-	if (in->binary)
-		return bdat ? NULL :
-		    "554 5.6.3 the next server takes no BINARYMIME now";
-	if ((in->dot.bare_cr || in->dot.bare_lf) && !in->dot.normalize)
-		return "550 5.5.2 message has a bare CR or LF: lines end in "
-		    "CR LF";
-	if (in->dot.nul && (!bdat || s->conf->nul == NUL_REJECT))
-		return s->conf->nul == NUL_REJECT ?
-		    "554 5.6.0 message has a NUL" : NULL;
-	if (in->dot.longest > s->conf->text_line_limit && !bdat)
-		return "554 5.6.0 message has a line over the limit, and the "
-		    "next server takes no BDAT";
-	return NULL;
 }
 
 /* The sender believes that it was delivered: nobody shall miss it in the log
@@ -214,6 +258,7 @@ finish(struct session *s)
 {
 	const char *reply = session_objection(s);
 
+	s->intake->due = clock_ms() + s->conf->data_done_timeout;
 	if (s->txn->discarded)
 		session_discard(s);
 	else if (reply != NULL)
@@ -232,6 +277,10 @@ session_approve_content(struct session *s)
 		session_discard(s);
 	else if (reply != NULL)
 		session_refuse_content(s, reply);
+	else if (clock_ms() >= s->intake->due)
+		/* The backend would have a message that we gave up. */
+		session_refuse_content(s, "451 4.7.1 the message could not be "
+		    "looked at in time; try again");
 	else if (s->txn->nedits > 0 || session_wants_rewrite(s))
 		session_edit(s);
 	else
@@ -241,7 +290,11 @@ session_approve_content(struct session *s)
 void
 session_send_approved(struct session *s)
 {
-	session_send_content(s, travels_by_bdat(s));
+	assert(!s->intake->doomed);
+	if (s->intake->streams)
+		session_stream_end(s);
+	else
+		session_send_content(s, session_travels_by_bdat(s));
 }
 
 /* DATA */
@@ -263,11 +316,13 @@ read_data(struct session *s)
 	struct evbuffer_iovec v;
 	size_t n;
 
-	while (!i->ended && !i->asked &&
+	while (!i->ended && !i->asked && !session_stream_waits(s) &&
 	    evbuffer_peek(in, PIECE, NULL, &v, 1) > 0 && v.iov_len > 0) {
 		n = v.iov_len < PIECE ? v.iov_len : PIECE;
 		n = decode(s, v.iov_base, n, true);
 		evbuffer_drain(in, n);
+		if (!i->ended)
+			session_stream_if_large(s);
 		if (!i->asked)
 			earn_time(s, n);
 	}
@@ -321,8 +376,9 @@ end_of_chunk(struct session *s)
 	char cr[2];
 	size_t n;
 
-	if (s->chunk_refusal == NULL && !s->chunk_last && in->too_big)
-		s->chunk_refusal = "552 5.3.4 message size exceeds the limit";
+	if (s->chunk_refusal == NULL && !s->chunk_last &&
+	    (in->too_big || in->refusal != NULL))
+		s->chunk_refusal = session_objection(s);
 	if (s->chunk_refusal != NULL) {
 		if (s->txn != NULL)
 			s->bdat_failed = true;
@@ -339,8 +395,7 @@ end_of_chunk(struct session *s)
 	if (!in->ended && (n = dot_pass_end(&in->dot, cr)) > 0) {
 		rest = evbuffer_new();
 		evbuffer_add(rest, cr, n);
-		show(s, cr, n);
-		keep(in, rest);
+		take(s, rest);
 		evbuffer_free(rest);
 	}
 	in->ended = true;
@@ -356,7 +411,8 @@ read_chunk(struct session *s)
 	size_t n;
 
 	while (s->chunk_left > 0) {
-		if (s->intake != NULL && s->intake->asked)
+		if (s->intake != NULL &&
+		    (s->intake->asked || session_stream_waits(s)))
 			return false;
 		if (evbuffer_peek(in, PIECE, NULL, &v, 1) <= 0 ||
 		    v.iov_len == 0)
@@ -368,6 +424,9 @@ read_chunk(struct session *s)
 			decode(s, v.iov_base, n, false);
 		evbuffer_drain(in, n);
 		s->chunk_left -= n;
+		if (s->chunk_refusal == NULL &&
+		    (s->chunk_left > 0 || !s->chunk_last))
+			session_stream_if_large(s);
 		if (s->intake == NULL || !s->intake->asked)
 			earn_time(s, n);
 	}

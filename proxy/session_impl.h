@@ -6,6 +6,7 @@
  *	session_command.c	the command table; one handler per verb
  *	session_backend.c	what is forwarded, and what comes back
  *	session_data.c		DATA and BDAT: content to the spool; the verdict
+ *	session_stream.c	or on to the backend while it comes
  *	session_filters.c	what the filters are asked, and what follows
  *	session_edit.c		what they want changed
  *	session_rewrite.c	… in the content
@@ -71,6 +72,7 @@ enum session_busy {		/* why the next command has to wait */
 	BUSY_QUARANTINE,	/* the message is being kept */
 	BUSY_PROBE,		/* the capabilities are not known yet */
 	BUSY_BACKEND,		/* the reply to AUTH or content is to come */
+	BUSY_ROOM,		/* the backend takes no more content now */
 	BUSY_TLS		/* a handshake */
 };
 
@@ -92,11 +94,18 @@ struct slot {
 struct intake {
 	struct dot	 dot;
 	struct hops	 hops;		/* of the header */
-	struct spool	*spool;		/* ours */
+	struct spool	*spool;		/* ours; NULL: none of it is held */
 	bool		 binary;	/* BODY=BINARYMIME: octets are octets */
 	bool		 too_big;	/* what follows is not kept */
 	bool		 asked;		/* the filters have not answered */
 	bool		 ended;		/* the end of data was read */
+	bool		 streams;	/* it goes on while it comes; its end
+					   is not yet sent */
+	bool		 bdat;		/* that is how it goes, or went */
+	bool		 dropped;	/* by us, for what is wrong with it */
+	bool		 doomed;	/* what comes is only counted */
+	char		*refusal;	/* the backend's; "CODE text"; ours */
+	uint64_t	 due;		/* clock_ms() by when it is answered */
 	int		 error;		/* errno of the spool; 0: none */
 	uint64_t	 limit;		/* octets; 0: none */
 	uint64_t	 size;		/* octets so far, kept or not */
@@ -314,6 +323,22 @@ void session_edit(struct session *s);
 bool session_is_replaying(const struct session *s);
 void session_replayed(struct session *s, const struct reply *r);
 
+/* session_stream.c */
+/* Go on with what is held, and from now on with what comes, if this message is
+   one of those. */
+void session_stream_if_large(struct session *s);
+/* The backend takes no more now; we wait, and session_content() goes on. */
+bool session_stream_waits(struct session *s);
+/* The message is complete and approved. */
+void session_stream_end(struct session *s);
+/* Its transaction with the backend ends; it must not be delivered. */
+void session_stream_drop(struct session *s);
+/* The backend refuses it in the middle. */
+void session_stream_refused(struct session *s, const struct reply *r);
+/* The backend has gone; r is our word for it. False: nothing was streamed. */
+bool session_stream_lost(struct session *s, const struct reply *r);
+void session_on_room(void *arg);	/* of struct backend_user */
+
 /* session_rewrite.c */
 /* Might the content of a message of this session be changed? Then all of it is
    held until that is known. */
@@ -341,6 +366,9 @@ void session_log_quarantine(const struct session *s,
 char *session_received(const struct session *s);
 
 /* session_data.c */
+/* The message is refused when it has ended, whatever comes. */
+void session_doom(struct session *s);
+bool session_travels_by_bdat(const struct session *s);
 void session_send_approved(struct session *s);
 /* Why the content, as it is, cannot be accepted or sent on: a reply; or NULL. */
 const char *session_objection(const struct session *s);

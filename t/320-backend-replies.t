@@ -216,7 +216,8 @@ subtest 'no reply' => sub {
 subtest 'a backend that reads nothing' => sub {
 	my $mta   = Backend->start(extensions => ['PIPELINING', 'CHUNKING',
 	    'SIZE 50000000']);
-	my $proxy = Proxy->start(backend => $mta->address);
+	my $proxy = Proxy->start(backend => $mta->address,
+	    set => { 'hold-size' => '100M' });
 	my $c     = $proxy->client;
 
 	$c->hello;

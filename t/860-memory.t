@@ -61,7 +61,8 @@ sub long_message
 	$c->quit;
 }
 
-my %big = ('spool-memory' => '256K', 'message-size-limit' => '100M');
+my %big = ('spool-memory' => '256K', 'message-size-limit' => '100M',
+    'hold-size' => '100M');
 
 subtest '45 MB by BDAT' => sub {
 	my $sink = Sink->start;

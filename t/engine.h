@@ -43,7 +43,8 @@ static unsigned progress;	/* counts whatever a test can see moving */
  * The backend: one listening socket for each address.
  *
  * A rule is "PREFIX=REPLY": what is said to a line that begins with PREFIX,
- * in place of the usual. CONNECT and "." are lines, too. In REPLY "|" is CR LF,
+ * in place of the usual. CONNECT and "." are lines, too, BDAT is a chunk that
+ * is not the last. In REPLY "|" is CR LF,
  * and "!" at its end closes; "" is silence.
  */
 #define ADDRESSES	2
@@ -56,7 +57,8 @@ struct peer {
 	bool		 data;		/* reading content up to the dot */
 	bool		 auth;		/* the next line is a SASL response */
 	size_t		 chunk;		/* octets of BDAT to come */
-	bool		 last;		/* of this message */
+	bool		 last;		/* it is the last */
+	struct buf	 message;	/* so far, if somebody wants it */
 };
 
 static struct {
@@ -71,6 +73,8 @@ static struct {
 	struct buf	 heard;
 	int		 connects;
 	SSL_CTX		*tls;		/* for STARTTLS; NULL: none */
+	/* It has taken this message: "." was answered with 2xx. */
+	void		(*took)(const char *wire, size_t len, bool dots);
 } mta;
 
 static struct conf conf;
@@ -164,6 +168,11 @@ peer_answer(struct peer *p, const char *line)
 	}
 	if (reply != NULL && mta.once)
 		mta.rules[i - 1] = "\001";
+	if (mta.took != NULL && begins(line, ".") &&
+	    (reply == NULL || *reply == '2'))
+		mta.took(p->message.p, p->message.len, !p->last);
+	if (!begins(line, "BDAT") && !begins(line, "NOOP"))
+		buf_reset(&p->message);
 	if (begins(line, "DATA"))
 		p->data = reply == NULL || begins(reply, "354");
 	if (p->auth || begins(line, "AUTH"))
@@ -214,17 +223,21 @@ peer_content(struct peer *p)
 		else
 			return false;
 		hear(d, len);
+		if (mta.took != NULL)
+			buf_add(&p->message, d, len);
 		evbuffer_drain(in, len + 3);
-		p->data = false;
+		p->data = p->last = false;
 		peer_answer(p, ".");
 		return true;
 	}
 	if (len < p->chunk)
 		return false;
 	hear(d, p->chunk);
+	if (mta.took != NULL)
+		buf_add(&p->message, d, p->chunk);
 	evbuffer_drain(in, p->chunk);
 	p->chunk = 0;
-	peer_answer(p, ".");
+	peer_answer(p, p->last ? "." : "BDAT");
 	return true;
 }
 
@@ -237,9 +250,10 @@ peer_command(struct peer *p)
 	if (line == NULL)
 		return false;
 	hear(line, strlen(line));
-	if (begins(line, "BDAT "))
+	if (begins(line, "BDAT ")) {
 		p->chunk = (size_t)strtoul(line + 5, NULL, 10);
-	else
+		p->last = strstr(line, " LAST") != NULL;
+	} else
 		peer_answer(p, line);
 	if (begins(line, "BDAT 0 LAST"))
 		peer_answer(p, ".");
@@ -268,6 +282,7 @@ on_peer_end(void *arg, enum conn_end why, const char *detail)
 		;
 	*at = p->next;
 	conn_free(&p->c);
+	buf_fini(&p->message);
 	free(p);
 }
 
@@ -293,6 +308,7 @@ on_accept(evutil_socket_t fd, short what, void *arg)
 		abort();
 	p->c = conn_new(base, c, &peer_owner, p);
 	p->address = (int)(intptr_t)arg;
+	buf_init(&p->message, 10000000);
 	p->next = mta.peers;
 	mta.peers = p;
 	snprintf(text, sizeof(text), "connect %d", p->address);
@@ -388,6 +404,7 @@ engine_conf(void)
 		.proxy_timeout = 5000, .session_limit = 100,
 		.error_limit = 1000, .junk_command_limit = 1000,
 		.spool_directory = spool, .spool_memory = 65536,
+		.hold_size = 1048576,
 		.backends = &conf_backend, .nbackends = 1,
 		.listeners = &conf_listener, .nlisteners = 1,
 		.routes = &route, .nroutes = 1,

@@ -7,6 +7,7 @@
 # hits all of them; ratios to direct and to HAProxy with one thread are taken
 # within a round, and medians of rounds are printed. CPU is what the program in
 # the middle used, all its processes.
+# Messages of 10 MB follow, which vratar streams, or holds when it is told to.
 # Then, apart: system calls per message (strace slows what it counts) and the
 # memory of idle sessions.
 #
@@ -46,11 +47,11 @@ EOT
 }
 
 sub start_vratar {
-	my ($name, $workers, $sink) = @_;
+	my ($name, $workers, $sink, @options) = @_;
 	start($name, $vratar, 'serve', '--foreground',
 	    '--listen', '127.0.0.1:0', '--backend', "127.0.0.1:$sink",
 	    '--identity', 'none', '--relay-domains', '*',
-	    '--workers', $workers);
+	    '--workers', $workers, @options);
 	return vratar_port($name);
 }
 
@@ -174,5 +175,15 @@ if ($one && time < $end) {
 	    cell('%.2f', idle_memory(@$one)),
 	    cell('%.2f', $tls && idle_memory('vratar tls', $tls, 'starttls')),
 	    $idlers;
+}
+
+if ($one && time < $end) {
+	($size, $sessions) = (10 << 20, 10);
+	my @large = grep { $_->[0] =~ /direct|1$/ } @subjects;
+	my $held = eval { start_vratar('vratar 1 held', 1, $sink, '--set',
+	    'hold-size=1G') } or warn $@;
+	push @large, ['vratar 1 held', $held] if $held;
+	table("10 MB, $sessions sessions, 40 in a run", \@large,
+	    scenario(\@large, 40));
 }
 exit($missing ? 1 : 0);

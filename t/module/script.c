@@ -49,11 +49,25 @@ static const struct setting rows[] = {
 	{ .name = NULL }
 };
 
+static bool
+has_edit(const char *row)
+{
+	static const char *const edits[] = { "-rcpt=", " from=", " header=",
+	    " body=" };
+	size_t i;
+
+	for (i = 0; i < sizeof(edits) / sizeof(edits[0]); i++)
+		if (strstr(row, edits[i]) != NULL)
+			return true;
+	return false;
+}
+
 static int
 setup(struct filter_instance *self, const void *settings,
     const struct filter_host *host, char **why)
 {
 	const struct script *s = settings;
+	bool edits = false;
 	size_t i;
 
 	(void)host;
@@ -62,11 +76,15 @@ setup(struct filter_instance *self, const void *settings,
 		self->wants |= FILTER_WANTS_NAME;
 	if (!s->held)
 		self->edits &= ~EDIT_BIT(EDIT_QUARANTINE);
-	for (i = 0; i < s->says.n; i++)
+	for (i = 0; i < s->says.n; i++) {
 		if (strchr(s->says.v[i], ' ') == NULL) {
 			*why = strdup("a row without a MATCH");
 			return -1;
 		}
+		edits = edits || has_edit(s->says.v[i]);
+	}
+	if (!edits && !s->held)
+		self->edits = 0;
 	return 0;
 }
 

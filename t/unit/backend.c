@@ -58,7 +58,16 @@ on_failure(void *arg, enum backend_failure f, const struct reply *r,
 	backend_put(&u->b);
 }
 
-static const struct backend_user user = { on_ready, on_reply, on_failure };
+static void
+on_room(void *arg)
+{
+	struct user *u = arg;
+
+	buf_adds(&u->log, "room ");
+}
+
+static const struct backend_user user = { on_ready, on_reply, on_failure,
+    on_room };
 
 static const struct backend_identity who = {
 	.x = { .addr = { AF_INET, 1234, { 192, 0, 2, 1 } },
