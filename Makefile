@@ -132,6 +132,7 @@ SRCS = \
 	filters/authres.c \
 	filters/rewrite_field.c \
 	filters/rewrite.c \
+	filters/codec.c \
 	filters/chain.c \
 	filters/chain_slot.c \
 	filters/chain_content.c \
