@@ -133,6 +133,7 @@ SRCS = \
 	filters/rewrite_field.c \
 	filters/rewrite.c \
 	filters/codec.c \
+	filters/charset.c \
 	filters/chain.c \
 	filters/chain_slot.c \
 	filters/chain_content.c \
