@@ -134,6 +134,8 @@ SRCS = \
 	filters/rewrite.c \
 	filters/codec.c \
 	filters/charset.c \
+	filters/words.c \
+	filters/mime_param.c \
 	filters/chain.c \
 	filters/chain_slot.c \
 	filters/chain_content.c \
