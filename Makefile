@@ -136,6 +136,9 @@ SRCS = \
 	filters/charset.c \
 	filters/words.c \
 	filters/mime_param.c \
+	filters/mime_entity.c \
+	filters/mime_uu.c \
+	filters/mime.c \
 	filters/chain.c \
 	filters/chain_slot.c \
 	filters/chain_content.c \

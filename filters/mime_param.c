@@ -12,7 +12,7 @@
 #include "filters/words.h"
 
 #define SECTIONS_MAX	100	/* of one parameter (RFC 2231 section 3) */
-#define VALUE_MAX	((size_t)16 << 10)
+#define VALUE_MAX	((size_t)256 << 10)
 
 /* A parameter as it is written: name*section* = value */
 struct param {
