@@ -139,6 +139,8 @@ SRCS = \
 	filters/mime_entity.c \
 	filters/mime_uu.c \
 	filters/mime.c \
+	filters/addrlist.c \
+	filters/date.c \
 	filters/chain.c \
 	filters/chain_slot.c \
 	filters/chain_content.c \
