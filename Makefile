@@ -15,13 +15,14 @@
 BUILD_DEPS = gcc libc6-dev pkg-config libevent-dev libssl-dev \
              libconfuse-dev libjansson-dev libidn2-dev libunbound-dev \
              libldns-dev libsystemd-dev libpcre2-dev \
+             libarchive-dev libmagic-dev libpsl-dev \
              libunistring-dev libdb-dev liblmdb-dev libcdb-dev
 CHECK_DEPS = perl libio-socket-ssl-perl openssl mandoc procps python3 swaks \
              postfix postfix-pcre postfix-lmdb postfix-cdb sasl2-bin \
              libsasl2-modules clamav-daemon rspamd
 
 PKGS      = libevent openssl libconfuse jansson libidn2 libunbound ldns \
-            libsystemd libpcre2-8 lmdb libcdb
+            libsystemd libpcre2-8 lmdb libcdb libpsl libarchive libmagic
 CC       ?= cc
 CFLAGS   ?= -O2 -g
 PREFIX    = /usr/local
@@ -141,6 +142,8 @@ SRCS = \
 	filters/mime.c \
 	filters/addrlist.c \
 	filters/date.c \
+	filters/link_url.c \
+	filters/links.c \
 	filters/chain.c \
 	filters/chain_slot.c \
 	filters/chain_content.c \
