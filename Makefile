@@ -144,6 +144,8 @@ SRCS = \
 	filters/date.c \
 	filters/link_url.c \
 	filters/links.c \
+	filters/packed.c \
+	filters/magic_type.c \
 	filters/chain.c \
 	filters/chain_slot.c \
 	filters/chain_content.c \
