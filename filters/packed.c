@@ -18,8 +18,7 @@ struct listing {
 	void		(*fn)(void *, struct slice);
 	void		*arg;
 	unsigned	 facts;
-	unsigned	 nfiles;
-	size_t		 noctets;
+	struct packed_cost *cost;
 };
 
 static void list(struct listing *l, const char *p, size_t len, unsigned depth);
@@ -123,8 +122,8 @@ unpack(struct listing *l, struct archive *a, struct buf *keep)
 
 	while ((r = archive_read_data_block(a, &p, &len, &at)) == ARCHIVE_OK ||
 	    r == ARCHIVE_WARN) {
-		l->noctets += len;
-		if (l->noctets > PACKED_OCTETS_MAX) {
+		l->cost->noctets += len;
+		if (l->cost->noctets > PACKED_OCTETS_MAX) {
 			l->facts |= PACKED_TOO_BIG;
 			return false;
 		}
@@ -184,7 +183,7 @@ one_file(struct listing *l, struct archive *a, struct archive_entry *e,
 		l->facts |= PACKED_BROKEN;
 		return false;
 	}
-	if (++l->nfiles > PACKED_FILES_MAX) {
+	if (++l->cost->nfiles > PACKED_FILES_MAX) {
 		l->facts |= PACKED_TOO_BIG;
 		return false;
 	}
@@ -225,10 +224,10 @@ list(struct listing *l, const char *p, size_t len, unsigned depth)
 }
 
 unsigned
-packed_names(const char *p, size_t len, void (*fn)(void *, struct slice),
-    void *arg)
+packed_names(const char *p, size_t len, struct packed_cost *cost,
+    void (*fn)(void *, struct slice), void *arg)
 {
-	struct listing l = { .fn = fn, .arg = arg };
+	struct listing l = { .fn = fn, .arg = arg, .cost = cost };
 
 	list(&l, p, len, 1);
 	return l.facts;

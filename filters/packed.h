@@ -3,8 +3,8 @@
  * images and more, and what gzip and its like make of one file.
  *
  * An archive is content from a stranger and made to cost: the limits below are
- * for all that is in it together, and what is past them is a fact and no more
- * work. Nothing is written anywhere, and no other program is run.
+ * for all archives of a message together, and what is past them is a fact and
+ * no more work. Nothing is written anywhere, and no other program is run.
  */
 #ifndef FILTERS_PACKED_H
 #define FILTERS_PACKED_H
@@ -27,6 +27,12 @@ enum packed_fact {
 	PACKED_TOO_BIG		= 1 << 3	/* not all of it was seen */
 };
 
+/* What the archives of one message have cost so far; zeros at first. */
+struct packed_cost {
+	unsigned	 nfiles;
+	size_t		 noctets;
+};
+
 /* Does it begin as an archive does? PACKED_LOOK octets are enough to say. */
 bool packed_is(const char *p, size_t len);
 /* Is it the name of one? */
@@ -34,10 +40,10 @@ bool packed_has_name(struct slice name);
 
 /*
  * Call fn for the name of each file in it, folders included, as it stands
- * there; the name dies when fn returns. Returns facts, as bits. Takes some 0.1 s
- * at worst; see t/bench/mime.c.
+ * there; the name dies when fn returns. Adds to *cost, and stops when that is
+ * at its limit. Returns facts, as bits.
  */
-unsigned packed_names(const char *p, size_t len,
+unsigned packed_names(const char *p, size_t len, struct packed_cost *cost,
     void (*fn)(void *arg, struct slice name), void *arg);
 
 #endif

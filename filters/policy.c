@@ -16,6 +16,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "filters/magic_type.h"
 #include "filters/policy_impl.h"
 
 #define LINE_MAX_OCTETS	((size_t)64 << 10)	/* then a line is cut */
@@ -58,16 +59,6 @@ has_backend(void *arg, const char *name)
 static void
 warn_of_parts(const struct rules *r, const char *file, FILE *err)
 {
-	static const enum rules_field fields[] = {
-		FIELD_PART_FILENAME, FIELD_PART_TYPE
-	};
-	size_t i;
-
-	for (i = 0; i < sizeof(fields) / sizeof(fields[0]); i++)
-		if (rules_reads_field(r, fields[i]))
-			fprintf(err, "%s: warning: %s is always empty: this "
-			    "version does not see the parts of a message\n",
-			    file, rules_field_name(fields[i]));
 	if (rules_has_stage(r, RULES_MIME_HEADER) ||
 	    rules_has_stage(r, RULES_NESTED_HEADER))
 		fprintf(err, "%s: warning: checks of headers look at the "
@@ -99,6 +90,8 @@ events_of(const struct rules *r)
 	for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
 		if (rules_has_stage(r, rows[i].stage))
 			events |= rows[i].events;
+	if (content_wants(r) != 0)
+		events |= 1u << EV_HEADER | 1u << EV_BODY | 1u << EV_EOM;
 	return events;
 }
 
@@ -127,11 +120,25 @@ wants_of(const struct rules *r)
 		wants |= FILTER_WANTS_NAME;
 	if (rules_reads_field(r, FIELD_HEADER) ||
 	    rules_reads_field(r, FIELD_HEADERS) ||
-	    rules_reads_field(r, FIELD_HEADER_NAMES))
+	    rules_reads_field(r, FIELD_HEADER_NAMES) ||
+	    rules_reads_field(r, FIELD_ADDRESSES) ||
+	    rules_reads_field(r, FIELD_AGE))
 		wants |= FILTER_WANTS_HEADERS;
 	if (rules_adds_authres(r))
 		wants |= FILTER_ADDS_AUTHRES;
 	return wants;
+}
+
+static void
+policy_teardown(void *priv)
+{
+	struct policy *p;
+
+	OBJ_CAST(p, priv, POLICY_MAGIC);
+	rules_free(&p->rules);
+	magic_type_free(&p->types);
+	p->magic = 0;
+	free(p);
 }
 
 static int
@@ -163,22 +170,16 @@ policy_setup(struct filter_instance *self, const void *settings,
 	p->magic = POLICY_MAGIC;
 	p->rules = r;
 	p->ask_timeout = s->ask_timeout;
+	p->content = content_wants(r);
 	*self = (struct filter_instance){
 		.priv = p, .events = events_of(r), .edits = edits_of(r),
 		.wants = wants_of(r),
 	};
-	return 0;
-}
-
-static void
-policy_teardown(void *priv)
-{
-	struct policy *p;
-
-	OBJ_CAST(p, priv, POLICY_MAGIC);
-	rules_free(&p->rules);
-	p->magic = 0;
-	free(p);
+	if (!content_wants_magic(p->content) ||
+	    (p->types = magic_type_new(why)) != NULL)
+		return 0;
+	policy_teardown(p);
+	return -1;
 }
 
 static void
@@ -465,8 +466,10 @@ forget_txn(struct chain_slot *slot)
 {
 	struct policy_txn *pt = slot->txn;
 
-	if (pt != NULL)
-		buf_fini(&pt->body);
+	if (pt == NULL)
+		return;
+	buf_fini(&pt->body);
+	content_free(&pt->content);
 }
 
 void
@@ -519,6 +522,9 @@ in_txn(struct chain_slot *slot, const struct txn *t, enum rules_stage stage)
 	if (!pt->begun) {
 		pt->begun = true;
 		buf_init(&pt->body, LINE_MAX_OCTETS + PIECE_MAX);
+		if (ps->policy->content != 0)
+			pt->content = content_new(ps->policy->content,
+			    ps->policy->types);
 		rules_end_txn(ps->state);
 	}
 	ps->txn = t;
@@ -569,8 +575,13 @@ static enum verdict
 policy_header(struct chain_slot *slot, struct txn *t, const struct header *h)
 {
 	struct policy_session *ps = in_txn(slot, t, RULES_HEADER);
+	struct policy_txn *pt = slot->txn;
 
-	((struct policy_txn *)slot->txn)->nfields++;
+	pt->nfields++;
+	if (pt->content != NULL)
+		content_header(pt->content, h);
+	if (!rules_has_stage(ps->policy->rules, RULES_HEADER))
+		return V_CONTINUE;
 	ps->header = h;
 	return run(ps);
 }
@@ -581,6 +592,10 @@ policy_body(struct chain_slot *slot, struct txn *t, const char *p, size_t len)
 	struct policy_session *ps = in_txn(slot, t, RULES_BODY);
 	struct policy_txn *pt = slot->txn;
 
+	if (pt->content != NULL)
+		content_body(pt->content, p, len);
+	if (!rules_has_stage(ps->policy->rules, RULES_BODY))
+		return V_CONTINUE;
 	buf_add(&pt->body, p, len);
 	if (pt->body.failed)		/* a piece is never so large */
 		return V_FAIL;
@@ -593,9 +608,12 @@ static enum verdict
 policy_eom(struct chain_slot *slot, struct txn *t)
 {
 	struct policy_session *ps = in_txn(slot, t, RULES_BODY);
+	struct policy_txn *pt = slot->txn;
 	enum verdict v;
 
 	ps->finishing = true;
+	if (pt->content != NULL)
+		content_end(pt->content);
 	if (!rules_has_stage(ps->policy->rules, RULES_BODY) || !next_line(ps))
 		ps->stage = RULES_EOM;
 	v = run(ps);

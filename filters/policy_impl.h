@@ -4,6 +4,7 @@
  *
  *	policy.c	events → stages; outcomes → verdicts and edits
  *	policy_env.c	the facts that rules read
+ *	policy_content.c what of the content they read
  *	policy_ask.c	questions to remote tables and to the DNS
  */
 #ifndef FILTERS_POLICY_IMPL_H
@@ -12,6 +13,7 @@
 #include "base/obj.h"
 #include "filters/filter.h"
 #include "filters/policy.h"
+#include "filters/policy_content.h"
 #include "rules/rules.h"
 
 struct lookup_client;
@@ -21,6 +23,8 @@ struct policy {
 #define POLICY_MAGIC		 0x901ce501
 	struct rules		*rules;		/* ours */
 	uint64_t		 ask_timeout;	/* ms */
+	unsigned		 content;	/* what rules read of it */
+	struct magic_type	*types;		/* ours; or NULL */
 	const struct filter_worker *worker;	/* NULL before start() */
 	struct policy_client {
 		struct table		*table;
@@ -55,6 +59,7 @@ struct policy_txn {
 	unsigned		 nfields;	/* of the header, so far */
 	struct buf		 body;		/* lines not run yet; ours */
 	size_t			 at;		/* in body */
+	struct content		*content;	/* ours; or NULL */
 };
 
 /* policy_env.c */

@@ -67,10 +67,11 @@ static void
 check(const char *octets, size_t len, const char *want, unsigned facts,
     const char *name)
 {
+	struct packed_cost cost = { 0, 0 };
 	struct buf out;
 
 	buf_init(&out, 1 << 20);
-	is_int(packed_names(octets, len, add_name, &out), facts, name);
+	is_int(packed_names(octets, len, &cost, add_name, &out), facts, name);
 	if (want != NULL)
 		is_str(out.p, want, name);
 	buf_fini(&out);
