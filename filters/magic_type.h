@@ -6,7 +6,7 @@
 
 #include <stddef.h>
 
-#define MAGIC_TYPE_LOOK	((size_t)4 << 10)	/* octets that tell */
+#define MAGIC_TYPE_LOOK	((size_t)1 << 10)	/* octets that tell */
 
 struct magic_type;
 

@@ -110,11 +110,36 @@ open_archive(const char *p, size_t len)
 	return NULL;
 }
 
+/* 100 MB and more in a second: all others take ten times as long. */
+static unsigned
+weight(struct archive *a)
+{
+	int filter = archive_filter_code(a, 0);
+	const char *format = archive_format_name(a);
+
+	if (filter == ARCHIVE_FILTER_BZIP2 || filter == ARCHIVE_FILTER_XZ ||
+	    filter == ARCHIVE_FILTER_LZMA || filter == ARCHIVE_FILTER_LZIP)
+		return PACKED_SLOW;
+	switch (archive_format(a) & ARCHIVE_FORMAT_BASE_MASK) {
+	case ARCHIVE_FORMAT_ZIP:
+		return format != NULL && (strstr(format, "deflation") ||
+		    strstr(format, "uncompressed")) ? 1 : PACKED_SLOW;
+	case ARCHIVE_FORMAT_TAR:
+	case ARCHIVE_FORMAT_CPIO:
+	case ARCHIVE_FORMAT_ISO9660:
+	case ARCHIVE_FORMAT_RAW:
+		return 1;
+	default:
+		return PACKED_SLOW;
+	}
+}
+
 /* Unpack the file at hand, to keep it (NULL: only to get behind it). False:
    it cannot be, or may not. */
 static bool
 unpack(struct listing *l, struct archive *a, struct buf *keep)
 {
+	unsigned slow = weight(a);
 	const void *p;
 	size_t len;
 	la_int64_t at;
@@ -122,7 +147,7 @@ unpack(struct listing *l, struct archive *a, struct buf *keep)
 
 	while ((r = archive_read_data_block(a, &p, &len, &at)) == ARCHIVE_OK ||
 	    r == ARCHIVE_WARN) {
-		l->cost->noctets += len;
+		l->cost->noctets += slow * len;
 		if (l->cost->noctets > PACKED_OCTETS_MAX) {
 			l->facts |= PACKED_TOO_BIG;
 			return false;

@@ -61,12 +61,12 @@ static const struct {
 /* What did not go as it should, besides what the scanner says. */
 enum {
 	LONG_TEXT, TOO_MANY_NAMES, TOO_MANY_LINKS, LONG_ARCHIVE, BAD_ARCHIVE,
-	DEEP_ARCHIVE, NFACTS
+	DEEP_ARCHIVE, TOO_MANY_TYPES, NFACTS
 };
 
 static const char *const facts[NFACTS] = {
 	"long-text", "too-many-names", "too-many-links", "long-archive",
-	"bad-archive", "deep-archive"
+	"bad-archive", "deep-archive", "too-many-types"
 };
 
 struct part {
@@ -299,6 +299,18 @@ on_begin(void *arg, struct mime_part *p)
 		open_content(c, p);
 }
 
+static void
+look_at_type(struct content *c, const struct open_part *o, struct part *part)
+{
+	if (c->nmagic == CONTENT_MAGIC_MAX) {
+		c->facts |= 1u << TOO_MANY_TYPES;
+		return;
+	}
+	c->nmagic++;
+	part->magic = xstrdup(magic_type_of(c->magic, o->first.p,
+	    o->first.len));
+}
+
 /* The beginning of a part is there, or all of it. */
 static void
 look(struct content *c, struct open_part *o, struct part *part)
@@ -306,9 +318,8 @@ look(struct content *c, struct open_part *o, struct part *part)
 	o->looked = true;
 	if (c->wants & WANTS_PACKED)
 		o->is_packed |= packed_is(o->first.p, o->first.len);
-	if (c->wants & WANTS_MAGIC && c->nmagic++ < CONTENT_MAGIC_MAX)
-		part->magic = xstrdup(magic_type_of(c->magic, o->first.p,
-		    o->first.len));
+	if (c->wants & WANTS_MAGIC)
+		look_at_type(c, o, part);
 	if (!o->is_packed) {
 		buf_fini(&o->first);
 		buf_init(&o->first, 0);

@@ -1,28 +1,34 @@
 /* What rules read of a message: only what some rule wants, and within limits
    that are facts. */
 
+#include <assert.h>
 #include <stdlib.h>
 
 #include "base/mem.h"
 #include "filters/header.h"
 #include "filters/magic_type.h"
 #include "filters/policy_content.h"
-#include "policy.h"
 #include "tap.h"
 
 static struct rules_state *state;
 
+static struct rules *
+load(const char *policy)
+{
+	struct rules *r = rules_load_text("p", policy, strlen(policy), NULL,
+	    stderr);
+
+	assert(r != NULL);
+	return r;
+}
+
 static unsigned
 wants_of(const char *policy)
 {
-	char *said;
-	struct rules *r = policy_load(policy, &said);
-	unsigned wants;
+	struct rules *r = load(policy);
+	unsigned wants = content_wants(r);
 
-	is_str(said, "", policy);
-	wants = content_wants(r);
 	rules_free(&r);
-	free(said);
 	return wants;
 }
 
@@ -202,23 +208,26 @@ check_magic(void)
 static void
 check_manual(void)
 {
-	char *manual = slurp("contrib/man/vratar-policy.5"), item[100];
+	static char manual[100000];
+	FILE *in = fopen("contrib/man/vratar-policy.5", "r");
+	char item[100];
 	unsigned i;
 
+	assert(in != NULL);
+	fread(manual, 1, sizeof(manual) - 1, in);
+	fclose(in);
 	for (i = 0; content_error_name(i) != NULL; i++) {
 		snprintf(item, sizeof(item), "\n.It Cm %s\n",
 		    content_error_name(i));
 		ok(strstr(manual, item) != NULL, "vratar-policy(5) has %s",
 		    content_error_name(i));
 	}
-	free(manual);
 }
 
 int
 main(void)
 {
-	char *said;
-	struct rules *r = policy_load("at eom\n accept\n", &said);
+	struct rules *r = load("at eom\n accept\n");
 
 	state = rules_state_new(r);
 	check_wants();
@@ -228,6 +237,5 @@ main(void)
 	check_manual();
 	rules_state_free(&state);
 	rules_free(&r);
-	free(said);
 	return tap_done();
 }
