@@ -522,14 +522,23 @@ in_txn(struct chain_slot *slot, const struct txn *t, enum rules_stage stage)
 	if (!pt->begun) {
 		pt->begun = true;
 		buf_init(&pt->body, LINE_MAX_OCTETS + PIECE_MAX);
-		if (ps->policy->content != 0)
-			pt->content = content_new(ps->policy->content,
-			    ps->policy->types);
 		rules_end_txn(ps->state);
 	}
 	ps->txn = t;
 	ps->stage = stage;
 	return ps;
+}
+
+/* What rules read of the content; NULL: nothing. */
+static struct content *
+content_of(const struct policy_session *ps)
+{
+	struct policy_txn *pt = ps->slot->txn;
+
+	if (pt->content == NULL && ps->policy->content != 0)
+		pt->content = content_new(ps->policy->content,
+		    ps->policy->types);
+	return pt->content;
 }
 
 static enum verdict
@@ -575,11 +584,11 @@ static enum verdict
 policy_header(struct chain_slot *slot, struct txn *t, const struct header *h)
 {
 	struct policy_session *ps = in_txn(slot, t, RULES_HEADER);
-	struct policy_txn *pt = slot->txn;
+	struct content *content = content_of(ps);
 
-	pt->nfields++;
-	if (pt->content != NULL)
-		content_header(pt->content, h);
+	((struct policy_txn *)slot->txn)->nfields++;
+	if (content != NULL)
+		content_header(content, h);
 	if (!rules_has_stage(ps->policy->rules, RULES_HEADER))
 		return V_CONTINUE;
 	ps->header = h;
@@ -591,9 +600,10 @@ policy_body(struct chain_slot *slot, struct txn *t, const char *p, size_t len)
 {
 	struct policy_session *ps = in_txn(slot, t, RULES_BODY);
 	struct policy_txn *pt = slot->txn;
+	struct content *content = content_of(ps);
 
-	if (pt->content != NULL)
-		content_body(pt->content, p, len);
+	if (content != NULL)
+		content_body(content, p, len);
 	if (!rules_has_stage(ps->policy->rules, RULES_BODY))
 		return V_CONTINUE;
 	buf_add(&pt->body, p, len);
@@ -608,12 +618,12 @@ static enum verdict
 policy_eom(struct chain_slot *slot, struct txn *t)
 {
 	struct policy_session *ps = in_txn(slot, t, RULES_BODY);
-	struct policy_txn *pt = slot->txn;
+	struct content *content = content_of(ps);
 	enum verdict v;
 
 	ps->finishing = true;
-	if (pt->content != NULL)
-		content_end(pt->content);
+	if (content != NULL)
+		content_end(content);
 	if (!rules_has_stage(ps->policy->rules, RULES_BODY) || !next_line(ps))
 		ps->stage = RULES_EOM;
 	v = run(ps);
