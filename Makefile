@@ -138,6 +138,7 @@ SRCS = \
 	filters/words.c \
 	filters/mime_param.c \
 	filters/mime_entity.c \
+	filters/mime_level.c \
 	filters/mime_uu.c \
 	filters/mime.c \
 	filters/addrlist.c \

@@ -25,11 +25,11 @@ struct parser {
 };
 
 static bool
-has_at(const struct buf *b)
+is_address(struct slice s)
 {
-	const char *at = b->len > 0 ? memrchr(b->p, '@', b->len) : NULL;
+	const char *at = s.len > 0 ? memrchr(s.p, '@', s.len) : NULL;
 
-	return at != NULL && at > b->p && at + 1 < b->p + b->len;
+	return at != NULL && at > s.p && at + 1 < s.p + s.len;
 }
 
 /* @one,@two:LOCAL@DOMAIN is LOCAL@DOMAIN. */
@@ -49,7 +49,7 @@ end_word(struct parser *ps)
 {
 	struct slice s = without_route(&ps->word);
 
-	if (has_at(&ps->word) && !ps->word.failed && s.len > 0 &&
+	if (is_address(s) && !ps->word.failed &&
 	    (ps->in_angle || !ps->had_angle))
 		ps->fn(ps->arg, s);
 	buf_reset(&ps->word);
@@ -69,8 +69,7 @@ add(struct parser *ps, size_t n)
 	char last = ps->word.len > 0 ? ps->word.p[ps->word.len - 1] : '.';
 
 	if (ps->space && !joins(last) && !joins(*ps->in.p)) {
-		if (has_at(&ps->word))
-			end_word(ps);
+		end_word(ps);
 		buf_reset(&ps->word);
 	}
 	ps->space = false;

@@ -19,21 +19,13 @@
 #include "base/mem.h"
 #include "filters/codec.h"
 #include "filters/mime_entity.h"
+#include "filters/mime_level.h"
 #include "filters/mime_param.h"
 #include "filters/mime_uu.h"
 
 #define CANDIDATE_MAX	(MIME_BOUNDARY_MAX + 200)	/* a line with "--" */
 #define FIELD_MAX	((size_t)16 << 10)
 #define CHUNK		((size_t)8 << 10)		/* decoded at once */
-
-struct level {
-	bool	 multipart;		/* or an attached message */
-	bool	 digest;
-	bool	 closed;
-	char	*boundary;		/* ours; NULL: the first that comes */
-	size_t	 len;
-	bool	 cut;			/* it is longer than we compare */
-};
 
 /* What all scanners of a message have in common. */
 struct shared {
@@ -57,7 +49,7 @@ struct mime {
 	unsigned	 base;		/* depth of our first part */
 	enum state	 state;
 	bool		 any_part;	/* has begun */
-	struct level	 levels[MIME_DEPTH_MAX];
+	struct mime_level	 levels[MIME_DEPTH_MAX];
 	unsigned	 nlevels;
 
 	struct mime_entity entity;
@@ -292,37 +284,22 @@ begin_around(struct mime *m)
 /* Levels */
 
 static void
-level_set_boundary(struct level *l, const char *p, size_t len)
-{
-	while (len > 0 && (p[len - 1] == ' ' || p[len - 1] == '\t'))
-		len--;
-	free(l->boundary);
-	l->boundary = NULL;
-	if (len == 0)
-		return;
-	l->cut = len > MIME_BOUNDARY_MAX;
-	l->len = l->cut ? MIME_BOUNDARY_MAX : len;
-	l->boundary = xstrndup(p, l->len);
-}
-
-static void
 pop(struct mime *m, unsigned n)
 {
-	struct level *l;
+	struct mime_level *l;
 
 	while (m->nlevels > n) {
 		l = &m->levels[--m->nlevels];
 		if (l->multipart && !l->closed)
 			found(m, MIME_NO_END);
-		free(l->boundary);
-		l->boundary = NULL;
+		mime_level_fini(l);
 	}
 }
 
-static struct level *
+static struct mime_level *
 push(struct mime *m, bool multipart)
 {
-	struct level *l = &m->levels[m->nlevels++];
+	struct mime_level *l = &m->levels[m->nlevels++];
 
 	memset(l, 0, sizeof(*l));
 	l->multipart = multipart;
@@ -352,9 +329,9 @@ inner_new(struct mime *m)
 }
 
 static void
-check_same_boundary(struct mime *m, const struct level *new)
+check_same_boundary(struct mime *m, const struct mime_level *new)
 {
-	const struct level *l;
+	const struct mime_level *l;
 
 	for (l = m->levels; l < new; l++)
 		if (l->boundary != NULL && new->boundary != NULL &&
@@ -367,11 +344,11 @@ static void
 begin_multipart(struct mime *m)
 {
 	struct mime_entity *e = &m->entity;
-	struct level *l, *in;
+	struct mime_level *l, *in;
 
 	l = push(m, true);
 	l->digest = strcmp(m->part.type, "multipart/digest") == 0;
-	level_set_boundary(l, e->boundary.p, e->boundary.len);
+	mime_level_set(l, e);
 	if (l->boundary == NULL)
 		found(m, MIME_NO_BOUNDARY);
 	check_same_boundary(m, l);
@@ -383,7 +360,7 @@ begin_multipart(struct mime *m)
 	m->inner = inner_new(m);
 	in = push(m->inner, true);
 	in->digest = l->digest;
-	level_set_boundary(in, e->boundary.p, e->boundary.len);
+	mime_level_set(in, e);
 	begin_around(m->inner);
 	begin_around(m);
 	codec_init(&m->codec, e->encoding);
@@ -420,7 +397,7 @@ begin_leaf(struct mime *m)
 static const char *
 default_type(const struct mime *m)
 {
-	const struct level *l = m->nlevels > 0 ? &m->levels[m->nlevels - 1] :
+	const struct mime_level *l = m->nlevels > 0 ? &m->levels[m->nlevels - 1] :
 	    NULL;
 
 	return l != NULL && l->digest ? "message/rfc822" : "text/plain";
@@ -462,40 +439,12 @@ end_header(struct mime *m)
 
 /* Boundaries */
 
-enum match { NO_MATCH, NEXT_PART, LAST_PART };
-
-static bool
-is_blank(const char *p, size_t len)
-{
-	size_t i = 0;
-
-	while (i < len && (p[i] == ' ' || p[i] == '\t' || p[i] == '\r'))
-		i++;
-	return i == len;
-}
-
-/* What the line behind "--" is for this level. */
-static enum match
-match_level(const struct level *l, struct slice rest)
-{
-	if (l->boundary == NULL || rest.len < l->len ||
-	    memcmp(rest.p, l->boundary, l->len) != 0)
-		return NO_MATCH;
-	rest = SLICE(rest.p + l->len, rest.len - l->len);
-	if (l->cut || is_blank(rest.p, rest.len))
-		return NEXT_PART;
-	if (rest.len >= 2 && rest.p[0] == '-' && rest.p[1] == '-' &&
-	    is_blank(rest.p + 2, rest.len - 2))
-		return LAST_PART;
-	return NO_MATCH;
-}
-
 /* The level whose boundary it is: the innermost that is open, or else the
    innermost. */
-static enum match
-find_level(const struct mime *m, struct slice rest, unsigned *which)
+static enum mime_match
+find_level(struct mime *m, struct slice rest, unsigned *which)
 {
-	enum match match;
+	enum mime_match match;
 	bool closed;
 	unsigned i;
 
@@ -503,14 +452,14 @@ find_level(const struct mime *m, struct slice rest, unsigned *which)
 		for (i = m->nlevels; i-- > 0;) {
 			if (m->levels[i].closed != closed)
 				continue;
-			match = match_level(&m->levels[i], rest);
-			if (match != NO_MATCH) {
+			match = mime_level_match(&m->levels[i], rest);
+			if (match != MIME_NO_MATCH) {
 				*which = i;
 				return match;
 			}
 		}
 		if (closed)
-			return NO_MATCH;
+			return MIME_NO_MATCH;
 	}
 }
 
@@ -518,20 +467,20 @@ find_level(const struct mime *m, struct slice rest, unsigned *which)
 static void
 guess_boundary(struct mime *m, struct slice rest)
 {
-	struct level *l = m->nlevels > 0 ? &m->levels[m->nlevels - 1] : NULL;
+	struct mime_level *l = m->nlevels > 0 ? &m->levels[m->nlevels - 1] : NULL;
 
-	while (rest.len > 0 && is_blank(rest.p + rest.len - 1, 1))
+	while (rest.len > 0 && mime_is_blank(rest.p + rest.len - 1, 1))
 		rest.len--;
 	if (l != NULL && l->multipart && l->boundary == NULL && !l->closed &&
 	    m->state == AROUND && memchr(rest.p, ' ', rest.len) == NULL)
-		level_set_boundary(l, rest.p, rest.len);
+		mime_level_guess(l, rest);
 }
 
 /* True: the line was a boundary, and what follows from it is done. */
 static bool
 is_boundary(struct mime *m, struct slice line)
 {
-	enum match match;
+	enum mime_match match;
 	unsigned i;
 
 	if (line.len < 3 || line.p[0] != '-' || line.p[1] != '-')
@@ -539,7 +488,7 @@ is_boundary(struct mime *m, struct slice line)
 	line = SLICE(line.p + 2, line.len - 2);
 	guess_boundary(m, line);
 	match = find_level(m, line, &i);
-	if (match == NO_MATCH)
+	if (match == MIME_NO_MATCH)
 		return false;
 	if (m->state == IN_HEADER)
 		end_header(m);
@@ -547,7 +496,7 @@ is_boundary(struct mime *m, struct slice line)
 	if (m->state == STOPPED)
 		return true;
 	pop(m, i + 1);
-	if (match == LAST_PART) {
+	if (match == MIME_LAST_PART) {
 		m->levels[i].closed = true;
 		begin_around(m);
 		return true;
@@ -574,7 +523,7 @@ end_field(struct mime *m)
 	colon = memchr(m->field.p, ':', m->field.len);
 	if (colon != NULL) {
 		name = SLICE(m->field.p, (size_t)(colon - m->field.p));
-		while (name.len > 0 && is_blank(name.p + name.len - 1, 1))
+		while (name.len > 0 && mime_is_blank(name.p + name.len - 1, 1))
 			name.len--;
 		value = SLICE(colon + 1, m->field.len - 1 -
 		    (size_t)(colon - m->field.p));
@@ -845,7 +794,7 @@ mime_free(struct mime **mp)
 		return;
 	mime_free(&m->inner);
 	while (m->nlevels > 0)
-		free(m->levels[--m->nlevels].boundary);
+		mime_level_fini(&m->levels[--m->nlevels]);
 	mime_entity_fini(&m->entity);
 	buf_fini(&m->line);
 	buf_fini(&m->field);

@@ -54,7 +54,8 @@ enum mime_error {
 	MIME_SAME_BOUNDARY	= 1 << 7, /* as that of one around it */
 	MIME_BAD_HEADER		= 1 << 8, /* ends with what is no field */
 	MIME_DUPLICATE_FIELD	= 1 << 9, /* Content-Type, … twice: the first
-					     counts; all have file names */
+					     counts, but a multipart before
+					     others; all have file names */
 	MIME_BAD_TYPE		= 1 << 10, /* no "/": it is text/plain */
 	MIME_BAD_ENCODING	= 1 << 11, /* unknown: as it is */
 	MIME_ENCODED_PARTS	= 1 << 12, /* a multipart or message is */

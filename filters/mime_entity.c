@@ -17,6 +17,7 @@ mime_entity_fini(struct mime_entity *e)
 	buf_fini(&e->charset);
 	buf_fini(&e->disposition);
 	buf_fini(&e->boundary);
+	buf_fini(&e->other_boundary);
 	while (e->nnames > 0)
 		free(e->names[--e->nnames]);
 }
@@ -29,6 +30,7 @@ mime_entity_init(struct mime_entity *e)
 	buf_init(&e->charset, 64);
 	buf_init(&e->disposition, 64);
 	buf_init(&e->boundary, (size_t)256 << 10);
+	buf_init(&e->other_boundary, (size_t)256 << 10);
 }
 
 void
@@ -55,12 +57,43 @@ take_names(struct mime_entity *e, struct slice value)
 	mime_names(value, "name", mime_entity_add_name, e);
 }
 
+static bool
+is_multipart(const struct buf *type)
+{
+	return type->len > 10 && memcmp(type->p, "multipart/", 10) == 0;
+}
+
+/*
+ * Some clients take the last of two types. Of a text and a multipart it is the
+ * multipart, or what is in it would go unseen; of two multiparts each may have
+ * the boundary that comes.
+ */
+static unsigned
+take_second_type(struct mime_entity *e, struct slice value)
+{
+	struct buf type;
+
+	buf_init(&type, 128);
+	mime_word(value, &type);
+	if (is_multipart(&type) && is_multipart(&e->type)) {
+		buf_reset(&e->other_boundary);
+		mime_param(value, "boundary", &e->other_boundary);
+	} else if (is_multipart(&type)) {
+		buf_reset(&e->type);
+		buf_add(&e->type, type.p, type.len);
+		buf_reset(&e->boundary);
+		mime_param(value, "boundary", &e->boundary);
+	}
+	buf_fini(&type);
+	return MIME_DUPLICATE_FIELD;
+}
+
 static unsigned
 take_type(struct mime_entity *e, struct slice value)
 {
 	take_names(e, value);
 	if (e->has_type)
-		return MIME_DUPLICATE_FIELD;
+		return take_second_type(e, value);
 	e->has_type = true;
 	mime_word(value, &e->type);
 	mime_param(value, "charset", &e->charset);

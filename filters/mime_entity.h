@@ -13,6 +13,7 @@
 struct mime_entity {
 	bool		 has_type, has_encoding, has_disposition;
 	struct buf	 type, charset, disposition, boundary;	/* ours */
+	struct buf	 other_boundary;	/* of a second type; ours */
 	enum codec_kind	 encoding;
 	bool		 uuencoded;
 	char		*names[MIME_NAMES_MAX];		/* ours */

@@ -29,6 +29,8 @@ static const struct {
 	{ "a@b <c@d>", "c@d|" },
 	{ "\"a\\\"b\" <c@d>", "c@d|" },
 	{ "<@one,@two:joe@example.org>", "joe@example.org|" },
+	{ "<@one,@two:>", "" },
+	{ "<@one:joe>", "" },
 	{ "joe@[192.0.2.1]", "joe@[192.0.2.1]|" },
 	{ "=?utf-8?Q?J=2C?= <joe@example.org>", "joe@example.org|" },
 	{ "j\xc3\xb6@ex\xc3\xa4mple.org", "j\xc3\xb6@ex\xc3\xa4mple.org|" },

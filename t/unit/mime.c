@@ -132,6 +132,18 @@ static const struct {
 	{ "two types", "Content-Type: text/plain; name=a\r\n"
 	    "Content-Type: text/html; name=b\r\n\r\nhi",
 	    "1 text/plain{a,b}(hi)", MIME_DUPLICATE_FIELD },
+	{ "two boundaries, and the second comes", "Content-Type: "
+	    "multipart/mixed; boundary=a\r\nContent-Type: multipart/x; "
+	    "boundary=b\r\n\r\n--b\r\n\r\nhi\r\n--a\r\n--b--\r\n",
+	    "1 multipart/mixed 2 text/plain(hi~--a)", MIME_DUPLICATE_FIELD },
+	{ "two boundaries, and the first comes", "Content-Type: "
+	    "multipart/mixed; boundary=a\r\nContent-Type: multipart/x; "
+	    "boundary=b\r\n\r\n--a\r\n\r\nhi\r\n--b\r\n--a--\r\n",
+	    "1 multipart/mixed 2 text/plain(hi~--b)", MIME_DUPLICATE_FIELD },
+	{ "a text that is a multipart as well", "Content-Type: text/plain\r\n"
+	    "Content-Type: multipart/mixed; boundary=a\r\n\r\n"
+	    "--a\r\n\r\nhi\r\n--a--\r\n", "1 multipart/mixed "
+	    "2 text/plain(hi)", MIME_DUPLICATE_FIELD },
 	{ "no type", "Content-Type: text\r\n\r\nhi", "1 text/plain(hi)",
 	    MIME_BAD_TYPE },
 	{ "an empty type", "Content-Type:\r\n\r\nhi", "1 text/plain(hi)", 0 },
@@ -291,6 +303,23 @@ scan(const struct mime_limits *limits, const char *in, size_t len,
 	for (i = 0; i < PARTS; i++)
 		buf_fini(&s.parts[i]);
 	return errors;
+}
+
+/* A boundary may have a NUL, and then no C string is it. */
+static void
+check_nul(void)
+{
+	static const struct mime_limits limits = MIME_LIMITS;
+	static const char in[] = "Content-Type: multipart/mixed; "
+	    "boundary=\"a\0b\"\r\n\r\n--a\0b\r\n\r\nhi\r\n--a\r\n--a\0c\r\n"
+	    "--a\0b--\r\n";
+	struct buf out;
+
+	buf_init(&out, 1000);
+	is_int(scan(&limits, in, sizeof(in) - 1, 7, &out), 0, "NUL");
+	ok(out.len == 44 && memcmp(out.p, "1 multipart/mixed "
+	    "2 text/plain(hi~--a~--a\0c)", 44) == 0, "… in a boundary");
+	buf_fini(&out);
 }
 
 static void
@@ -461,6 +490,7 @@ main(void)
 {
 	srand(1);
 	check_cases();
+	check_nul();
 	check_limits();
 	check_anything();
 	check_names();
