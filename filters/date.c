@@ -157,8 +157,8 @@ date_parse(struct slice value, int64_t *seconds)
 	letters(&value);		/* the day of the week */
 	skip(&value);
 	if (number(&value, 2, &tm.tm_mday) == 0 || tm.tm_mday < 1 ||
-	    tm.tm_mday > 31 || !month(&value, &tm.tm_mon) || !year(&value, &y) ||
-	    !time_of_day(&value, &tm))
+	    tm.tm_mday > 31 || !month(&value, &tm.tm_mon) ||
+	    !year(&value, &y) || !time_of_day(&value, &tm))
 		return false;
 	tm.tm_year = y - 1900;
 	*seconds = (int64_t)timegm(&tm) - zone(&value);

@@ -200,8 +200,8 @@ entity(struct slice s, uint32_t *c)
 		if (s.len < 2 || s.p[1] != entities[i].name[0])
 			continue;
 		n = strlen(entities[i].name);
-		if (s.len > n + 1 && memcmp(s.p + 1, entities[i].name, n) == 0 &&
-		    s.p[n + 1] == ';') {
+		if (s.len > n + 1 && s.p[n + 1] == ';' &&
+		    memcmp(s.p + 1, entities[i].name, n) == 0) {
 			*c = entities[i].c;
 			return n + 2;
 		}

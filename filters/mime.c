@@ -397,10 +397,7 @@ begin_leaf(struct mime *m)
 static const char *
 default_type(const struct mime *m)
 {
-	const struct mime_level *l = m->nlevels > 0 ? &m->levels[m->nlevels - 1] :
-	    NULL;
-
-	return l != NULL && l->digest ? "message/rfc822" : "text/plain";
+	return m->nlevels > 0 && m->levels[m->nlevels - 1].digest ? "message/rfc822" : "text/plain";
 }
 
 static bool
@@ -467,11 +464,14 @@ find_level(struct mime *m, struct slice rest, unsigned *which)
 static void
 guess_boundary(struct mime *m, struct slice rest)
 {
-	struct mime_level *l = m->nlevels > 0 ? &m->levels[m->nlevels - 1] : NULL;
+	struct mime_level *l;
 
+	if (m->nlevels == 0)
+		return;
+	l = &m->levels[m->nlevels - 1];
 	while (rest.len > 0 && mime_is_blank(rest.p + rest.len - 1, 1))
 		rest.len--;
-	if (l != NULL && l->multipart && l->boundary == NULL && !l->closed &&
+	if (l->multipart && l->boundary == NULL && !l->closed &&
 	    m->state == AROUND && memchr(rest.p, ' ', rest.len) == NULL)
 		mime_level_guess(l, rest);
 }

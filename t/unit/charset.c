@@ -99,7 +99,8 @@ check_anything(void)
 	for (i = 0; i < 2000; i++) {
 		n = (size_t)rand() % sizeof(in);
 		for (j = 0; j < n; j++)
-			in[j] = (char)(rand() % 3 ? rand() : 0xe2 - rand() % 99);
+			in[j] = (char)(rand() % 3 ? rand() :
+			    0xe2 - rand() % 99);
 		buf_init(&a, 4000);
 		buf_init(&b, 4000);
 		convert(sets[i % 10], in, n, 1000, &a);
