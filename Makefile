@@ -152,6 +152,7 @@ SRCS = \
 	filters/chain_content.c \
 	filters/chain_record.c \
 	filters/policy_content.c \
+	filters/policy_work.c \
 	filters/policy_env.c \
 	filters/policy_ask.c \
 	filters/policy.c \

@@ -16,10 +16,10 @@
 
 #define PACKED_DEPTH_MAX	3	/* archives in archives */
 #define PACKED_FILES_MAX	1000	/* all together */
-#define PACKED_OCTETS_MAX	((size_t)8 << 20)	/* unpacked to find
+#define PACKED_OCTETS_MAX	((size_t)16 << 20)	/* unpacked to find
 							   them; what is slow
 							   to unpack counts … */
-#define PACKED_SLOW		8	/* … as so many */
+#define PACKED_SLOW		4	/* … as so many */
 #define PACKED_LOOK		((size_t)33 << 10)	/* octets that tell */
 
 enum packed_fact {

@@ -198,6 +198,7 @@ policy_stop(void *priv)
 	struct policy *p;
 
 	OBJ_CAST(p, priv, POLICY_MAGIC);
+	policy_work_stop(p);
 	policy_free_clients(p);
 	p->worker = NULL;
 }
@@ -614,22 +615,42 @@ policy_body(struct chain_slot *slot, struct txn *t, const char *p, size_t len)
 	return V_CONTINUE;
 }
 
+/* What is left of the body, and eom. */
+static enum verdict
+judge(struct policy_session *ps)
+{
+	enum verdict v;
+
+	if (!rules_has_stage(ps->policy->rules, RULES_BODY) || !next_line(ps))
+		ps->stage = RULES_EOM;
+	v = run(ps);
+	if (v != V_WAIT)
+		forget_txn(ps->slot);
+	return v;
+}
+
+void
+policy_judge(struct policy_session *ps)
+{
+	enum verdict v = judge(ps);
+
+	if (v != V_WAIT)
+		chain_resume(ps->slot, v);
+}
+
 static enum verdict
 policy_eom(struct chain_slot *slot, struct txn *t)
 {
 	struct policy_session *ps = in_txn(slot, t, RULES_BODY);
 	struct content *content = content_of(ps);
-	enum verdict v;
 
 	ps->finishing = true;
-	if (content != NULL)
+	if (content != NULL) {
 		content_end(content);
-	if (!rules_has_stage(ps->policy->rules, RULES_BODY) || !next_line(ps))
-		ps->stage = RULES_EOM;
-	v = run(ps);
-	if (v != V_WAIT)
-		forget_txn(slot);
-	return v;
+		if (policy_work_start(ps))
+			return V_WAIT;
+	}
+	return judge(ps);
 }
 
 static void
@@ -641,6 +662,7 @@ policy_abort(struct chain_slot *slot, struct txn *t)
 	if (ps->state == NULL)
 		return;
 	policy_stop_asking(ps);
+	policy_work_abandon(ps);
 	forget_txn(slot);
 }
 
@@ -671,6 +693,7 @@ policy_close(struct chain_slot *slot)
 	if (ps->state == NULL)
 		return;
 	policy_stop_asking(ps);
+	policy_work_abandon(ps);
 	if (rules_has_stage(p->rules, RULES_DISCONNECT))
 		run_disconnect(ps);
 	rules_state_free(&ps->state);

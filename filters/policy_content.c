@@ -91,7 +91,8 @@ struct content {
 	unsigned	 facts;		/* 1 << LONG_TEXT, … */
 	bool		 is_encrypted, in_body;
 	unsigned	 nmagic;
-	struct packed_cost packed;
+	struct buf	*packed;	/* archives, to be listed; ours */
+	size_t		 npacked, packed_octets;
 
 	struct part	*parts;		/* ours, by number - 1 */
 	size_t		 nparts;
@@ -331,7 +332,8 @@ static void
 keep(struct content *c, struct open_part *o, struct part *part,
     const char *p, size_t len)
 {
-	size_t room = CONTENT_PACKED_MAX - 1 - o->first.len;
+	size_t used = o->first.len + c->packed_octets;
+	size_t room = used < CONTENT_PACKED_MAX ? CONTENT_PACKED_MAX - used : 0;
 
 	if (o->looked && !o->is_packed)
 		return;
@@ -364,11 +366,21 @@ on_data(void *arg, struct mime_part *p, const char *in, size_t len)
 	keep(c, o, part, in, len);
 }
 
+/* Keep an archive for content_work(). */
 static void
-list_packed(struct content *c, const struct open_part *o)
+add_packed(struct content *c, struct open_part *o)
 {
-	unsigned found = packed_names(o->first.p, o->first.len, &c->packed,
-	    add_packed_name, c);
+	c->packed = xrealloc(c->packed, (c->npacked + 1) *
+	    sizeof(c->packed[0]));
+	c->packed[c->npacked++] = o->first;
+	c->packed_octets += o->first.len;
+	buf_init(&o->first, 0);
+}
+
+static void
+list_packed(struct content *c, const struct buf *b, struct packed_cost *cost)
+{
+	unsigned found = packed_names(b->p, b->len, cost, add_packed_name, c);
 
 	c->is_encrypted |= (found & PACKED_ENCRYPTED) != 0;
 	if (found & PACKED_BROKEN)
@@ -404,8 +416,8 @@ on_end(void *arg, struct mime_part *p)
 
 	if (!o->looked)
 		look(c, o, part);
-	if (o->is_packed && c->wants & WANTS_PACKED)
-		list_packed(c, o);
+	if (o->is_packed)
+		add_packed(c, o);
 	if (o->to != NULL)
 		end_text(&o->charset, o->to);
 	if (o->digest != NULL)
@@ -436,6 +448,15 @@ content_new(unsigned wants, struct magic_type *magic)
 	return c;
 }
 
+static void
+free_packed(struct content *c)
+{
+	while (c->npacked > 0)
+		buf_fini(&c->packed[--c->npacked]);
+	free(c->packed);
+	c->packed = NULL;
+}
+
 void
 content_free(struct content **cp)
 {
@@ -452,6 +473,7 @@ content_free(struct content **cp)
 		free(c->parts[i].magic);
 	}
 	free(c->parts);
+	free_packed(c);
 	texts_fini(&c->names);
 	texts_fini(&c->links);
 	texts_fini(&c->hosts);
@@ -530,6 +552,23 @@ content_end(struct content *c)
 		return;
 	links_in_text(SLICE(c->text.p, c->text.len), add_link, c);
 	links_in_html(SLICE(c->html.p, c->html.len), add_link, c);
+}
+
+bool
+content_is_long(const struct content *c)
+{
+	return c->packed_octets > CONTENT_PACKED_FEW;
+}
+
+void
+content_work(struct content *c)
+{
+	struct packed_cost cost = { 0, 0 };
+	size_t i;
+
+	for (i = 0; i < c->npacked; i++)
+		list_packed(c, &c->packed[i], &cost);
+	free_packed(c);
 }
 
 /* Fields */

@@ -19,7 +19,8 @@ struct content;
 struct magic_type;
 
 #define CONTENT_TEXT_MAX	((size_t)1 << 20)	/* body; html; full */
-#define CONTENT_PACKED_MAX	((size_t)16 << 20)	/* an archive */
+#define CONTENT_PACKED_MAX	((size_t)16 << 20)	/* all archives */
+#define CONTENT_PACKED_FEW	((size_t)4 << 10)	/* no work at all */
 #define CONTENT_NAMES_MAX	5000	/* part.filename … */
 #define CONTENT_NAME_OCTETS	((size_t)1 << 20)	/* … all together */
 #define CONTENT_LINKS_MAX	1000
@@ -44,7 +45,15 @@ void content_header(struct content *c, const struct header *h);
 void content_body(struct content *c, const char *p, size_t len);
 void content_end(struct content *c);
 
-/* After content_end(): the value of a field of content, see rules_env. Memory
+/*
+ * Archives are listed behind that, by content_work(): long and pure, so it may
+ * be a job (base/job.h). Nothing else may touch c meanwhile. It must have been
+ * done before fields are asked for. False: it takes no time worth a thread.
+ */
+bool content_is_long(const struct content *c);
+void content_work(struct content *c);
+
+/* After content_work(): the value of a field of content, see rules_env. Memory
    is the content's or the state's. False: it is no such field. */
 bool content_field(const struct content *c, struct rules_state *s,
     enum rules_field field, struct rules_value *v);

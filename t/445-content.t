@@ -112,6 +112,27 @@ sub mixed
 	    "--=_b--\n";
 }
 
+# What does not get smaller; archives of it are listed by a thread.
+srand 1;
+my $noise = join '', map { chr int rand 256 } 1 .. 200_000;
+
+sub tar
+{
+	my (@files) = @_;
+	my $out = '';
+
+	while (my ($name, $content) = splice @files, 0, 2) {
+		my $head = pack 'a100a8a8a8a12a12A8a1a100a6a2', $name,
+		    '0000644', '0000000', '0000000',
+		    sprintf('%011o', length $content), '00000000000', '', '0',
+		    '', "ustar\0", '00';
+		$head .= "\0" x (512 - length $head);
+		substr $head, 148, 8, sprintf "%06o\0 ", unpack '%32C*', $head;
+		$out .= $head . $content . "\0" x (-length($content) % 512);
+	}
+	return $out . "\0" x 1024;
+}
+
 my $octets = "Content-Type: application/octet-stream";
 my $base64 = "Content-Transfer-Encoding: base64";
 my $program = "MZ" . "\220\0\3\0\0\0\4\0" . "\0" x 50 .
@@ -155,6 +176,9 @@ my @cases = (
 	['… in a multipart without an end', attached('attachment; filename=setup.exe', 'x') =~ s/--=_b--\n//r, $no_programs],
 	['… behind the end', attached('x', 'x') . part("$octets; name=setup.exe", 'x'), $no_programs],
 	['… as the message', "$octets; name=setup.exe\n$base64\n\naGVsbG8=\n", $no_programs],
+	['… in a large zip', attached('attachment; filename=a.zip', zip('a.dat', $noise, 'c.exe', 'x')), $no_programs],
+	['… behind much that gzip packed', attached('attachment; filename=a.tgz', gzip(tar('a.dat', $noise, 'c.exe', 'x'))), $no_programs],
+	['a large one without', attached('attachment; filename=a.zip', zip('a.dat', $noise)), qr/^250/],
 	['encrypted', attached('attachment; filename=a.zip', encrypted(zip('a.txt', 'x'))), qr/no encrypted archives/],
 	['a broken one', attached('attachment; filename=a.zip', substr(zip('a.txt', 'x' x 1000), 0, 60)), qr/cannot be read/],
 	['too deep', attached('attachment; filename=a.zip', zip('a.zip', zip('a.zip', zip('a.zip', zip('a.txt', 'x'))))), qr/an archive too deep/],
@@ -273,4 +297,16 @@ $c->octets(mixed() =~ s/\n/\r\n/gr);
 $c->close;
 like(reply($conditions, "A: b\n\nx\n", 'after one that broke off'), qr/^250/,
     'after one that broke off');
+
+# A client that goes while a thread looks through its archive.
+for my $n (1 .. 6) {
+	my $gone = $example->{proxy}->client;
+	$gone->hello;
+	$gone->envelope('a@example.org', 'b@example.com');
+	$gone->message(attached('attachment; filename=a.tgz',
+	    gzip(tar('a.dat', $noise x 20))) =~ s/\r?\n/\r\n/gr);
+	$n % 2 ? $gone->close : $gone->reset;
+}
+like(reply($example, "A: b\n\nx\n", 'after clients that went'), qr/^250/,
+    'after clients that went');
 done_testing;

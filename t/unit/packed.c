@@ -198,18 +198,18 @@ check_broken(void)
 static void
 check_bombs(void)
 {
-	char *zeros = xcalloc(1, (size_t)16 << 20), name[20];
+	char *zeros = xcalloc(1, (size_t)17 << 20), name[20];
 	struct pack p;
 	int i;
 
 	pack_begin(&p, ARCHIVE_FORMAT_TAR_USTAR, ARCHIVE_FILTER_GZIP, false);
-	pack_add(&p, "a.txt", zeros, (size_t)16 << 20);
+	pack_add(&p, "a.txt", zeros, (size_t)17 << 20);
 	pack_add(&p, "b.exe", "MZ", 2);
 	pack_done(&p);
 	check(p.octets, p.len, "a.txt|", PACKED_TOO_BIG, "a large file");
 	free(p.octets);
 	pack_begin(&p, ARCHIVE_FORMAT_ZIP, ARCHIVE_FILTER_NONE, false);
-	pack_add(&p, "a.txt", zeros, (size_t)16 << 20);
+	pack_add(&p, "a.txt", zeros, (size_t)17 << 20);
 	pack_add(&p, "b.exe", "MZ", 2);
 	pack_done(&p);
 	check(p.octets, p.len, "a.txt|b.exe|", 0, "… costs nothing in a zip");

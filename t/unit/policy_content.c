@@ -60,6 +60,7 @@ feed(struct content *c, const char *in, size_t len)
 		content_body(c, in + i, n);
 	}
 	content_end(c);
+	content_work(c);
 	header_fini(&hp);
 }
 
