@@ -15,13 +15,14 @@
 BUILD_DEPS = gcc libc6-dev pkg-config libevent-dev libssl-dev \
              libconfuse-dev libjansson-dev libidn2-dev libunbound-dev \
              libldns-dev libsystemd-dev libpcre2-dev \
+             libarchive-dev libmagic-dev libpsl-dev \
              libunistring-dev libdb-dev liblmdb-dev libcdb-dev
 CHECK_DEPS = perl libio-socket-ssl-perl openssl mandoc procps python3 swaks \
              postfix postfix-pcre postfix-lmdb postfix-cdb sasl2-bin \
              libsasl2-modules clamav-daemon rspamd
 
 PKGS      = libevent openssl libconfuse jansson libidn2 libunbound ldns \
-            libsystemd libpcre2-8 lmdb libcdb
+            libsystemd libpcre2-8 lmdb libcdb libpsl libarchive libmagic
 CC       ?= cc
 CFLAGS   ?= -O2 -g
 PREFIX    = /usr/local
@@ -132,10 +133,26 @@ SRCS = \
 	filters/authres.c \
 	filters/rewrite_field.c \
 	filters/rewrite.c \
+	filters/codec.c \
+	filters/charset.c \
+	filters/words.c \
+	filters/mime_param.c \
+	filters/mime_entity.c \
+	filters/mime_level.c \
+	filters/mime_uu.c \
+	filters/mime.c \
+	filters/addrlist.c \
+	filters/date.c \
+	filters/link_url.c \
+	filters/links.c \
+	filters/packed.c \
+	filters/magic_type.c \
 	filters/chain.c \
 	filters/chain_slot.c \
 	filters/chain_content.c \
 	filters/chain_record.c \
+	filters/policy_content.c \
+	filters/policy_work.c \
 	filters/policy_env.c \
 	filters/policy_ask.c \
 	filters/policy.c \
@@ -260,7 +277,7 @@ $O/t/bench-idle: t/bench/idle.c
 	@echo "  CC    $<"
 	$(Q)$(CC) -std=c11 $(WARN) $(CPPFLAGS) $(CFLAGS) -o $@ $< $(LDLIBS)
 
-$O/t/bench-rules: t/bench/rules.c $O/lib.a
+$O/t/bench-rules $O/t/bench-mime: $O/t/bench-%: t/bench/%.c $O/lib.a
 	@mkdir -p $(@D)
 	@echo "  LINK  $@"
 	$(Q)$(CC) -std=c11 $(WARN) $(CPPFLAGS) $(CFLAGS) -o $@ $^ $(LDLIBS)
@@ -269,9 +286,10 @@ bench:
 	@contrib/setup.sh $(BUILD_DEPS) $(CHECK_DEPS) haproxy strace
 	@$(MAKE) --no-print-directory bench-run
 
-bench-run: all $O/t/bench-idle $O/t/bench-rules
+bench-run: all $O/t/bench-idle $O/t/bench-rules $O/t/bench-mime
 	$O/t/bench-rules
 	VRATAR=./$(PROG) perl t/bench/policy.pl
+	$O/t/bench-mime
 	VRATAR=./$(PROG) IDLE=$O/t/bench-idle perl t/bench/compare.pl
 
 $O/t/fuzz-%: $O/t/fuzz/%.o $O/lib.a

@@ -16,6 +16,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "filters/magic_type.h"
 #include "filters/policy_impl.h"
 
 #define LINE_MAX_OCTETS	((size_t)64 << 10)	/* then a line is cut */
@@ -58,16 +59,6 @@ has_backend(void *arg, const char *name)
 static void
 warn_of_parts(const struct rules *r, const char *file, FILE *err)
 {
-	static const enum rules_field fields[] = {
-		FIELD_PART_FILENAME, FIELD_PART_TYPE
-	};
-	size_t i;
-
-	for (i = 0; i < sizeof(fields) / sizeof(fields[0]); i++)
-		if (rules_reads_field(r, fields[i]))
-			fprintf(err, "%s: warning: %s is always empty: this "
-			    "version does not see the parts of a message\n",
-			    file, rules_field_name(fields[i]));
 	if (rules_has_stage(r, RULES_MIME_HEADER) ||
 	    rules_has_stage(r, RULES_NESTED_HEADER))
 		fprintf(err, "%s: warning: checks of headers look at the "
@@ -99,6 +90,8 @@ events_of(const struct rules *r)
 	for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
 		if (rules_has_stage(r, rows[i].stage))
 			events |= rows[i].events;
+	if (content_wants(r) != 0)
+		events |= 1u << EV_HEADER | 1u << EV_BODY | 1u << EV_EOM;
 	return events;
 }
 
@@ -132,11 +125,25 @@ wants_of(const struct rules *r)
 		wants |= FILTER_WANTS_NAME;
 	if (rules_reads_field(r, FIELD_HEADER) ||
 	    rules_reads_field(r, FIELD_HEADERS) ||
-	    rules_reads_field(r, FIELD_HEADER_NAMES))
+	    rules_reads_field(r, FIELD_HEADER_NAMES) ||
+	    rules_reads_field(r, FIELD_ADDRESSES) ||
+	    rules_reads_field(r, FIELD_AGE))
 		wants |= FILTER_WANTS_HEADERS;
 	if (rules_adds_authres(r))
 		wants |= FILTER_ADDS_AUTHRES;
 	return wants;
+}
+
+static void
+policy_teardown(void *priv)
+{
+	struct policy *p;
+
+	OBJ_CAST(p, priv, POLICY_MAGIC);
+	rules_free(&p->rules);
+	magic_type_free(&p->types);
+	p->magic = 0;
+	free(p);
 }
 
 static int
@@ -168,22 +175,16 @@ policy_setup(struct filter_instance *self, const void *settings,
 	p->magic = POLICY_MAGIC;
 	p->rules = r;
 	p->ask_timeout = s->ask_timeout;
+	p->content = content_wants(r);
 	*self = (struct filter_instance){
 		.priv = p, .events = events_of(r), .edits = edits_of(r),
 		.wants = wants_of(r),
 	};
-	return 0;
-}
-
-static void
-policy_teardown(void *priv)
-{
-	struct policy *p;
-
-	OBJ_CAST(p, priv, POLICY_MAGIC);
-	rules_free(&p->rules);
-	p->magic = 0;
-	free(p);
+	if (!content_wants_magic(p->content) ||
+	    (p->types = magic_type_new(why)) != NULL)
+		return 0;
+	policy_teardown(p);
+	return -1;
 }
 
 static void
@@ -202,6 +203,7 @@ policy_stop(void *priv)
 	struct policy *p;
 
 	OBJ_CAST(p, priv, POLICY_MAGIC);
+	policy_work_stop(p);
 	policy_free_clients(p);
 	p->worker = NULL;
 }
@@ -470,8 +472,10 @@ forget_txn(struct chain_slot *slot)
 {
 	struct policy_txn *pt = slot->txn;
 
-	if (pt != NULL)
-		buf_fini(&pt->body);
+	if (pt == NULL)
+		return;
+	buf_fini(&pt->body);
+	content_free(&pt->content);
 }
 
 void
@@ -531,6 +535,18 @@ in_txn(struct chain_slot *slot, const struct txn *t, enum rules_stage stage)
 	return ps;
 }
 
+/* What rules read of the content; NULL: nothing. */
+static struct content *
+content_of(const struct policy_session *ps)
+{
+	struct policy_txn *pt = ps->slot->txn;
+
+	if (pt->content == NULL && ps->policy->content != 0)
+		pt->content = content_new(ps->policy->content,
+		    ps->policy->types);
+	return pt->content;
+}
+
 static enum verdict
 policy_connect(struct chain_slot *slot)
 {
@@ -574,8 +590,13 @@ static enum verdict
 policy_header(struct chain_slot *slot, struct txn *t, const struct header *h)
 {
 	struct policy_session *ps = in_txn(slot, t, RULES_HEADER);
+	struct content *content = content_of(ps);
 
 	((struct policy_txn *)slot->txn)->nfields++;
+	if (content != NULL)
+		content_header(content, h);
+	if (!rules_has_stage(ps->policy->rules, RULES_HEADER))
+		return V_CONTINUE;
 	ps->header = h;
 	return run(ps);
 }
@@ -585,7 +606,12 @@ policy_body(struct chain_slot *slot, struct txn *t, const char *p, size_t len)
 {
 	struct policy_session *ps = in_txn(slot, t, RULES_BODY);
 	struct policy_txn *pt = slot->txn;
+	struct content *content = content_of(ps);
 
+	if (content != NULL)
+		content_body(content, p, len);
+	if (!rules_has_stage(ps->policy->rules, RULES_BODY))
+		return V_CONTINUE;
 	buf_add(&pt->body, p, len);
 	if (pt->body.failed)		/* a piece is never so large */
 		return V_FAIL;
@@ -594,19 +620,42 @@ policy_body(struct chain_slot *slot, struct txn *t, const char *p, size_t len)
 	return V_CONTINUE;
 }
 
+/* What is left of the body, and eom. */
 static enum verdict
-policy_eom(struct chain_slot *slot, struct txn *t)
+judge(struct policy_session *ps)
 {
-	struct policy_session *ps = in_txn(slot, t, RULES_BODY);
 	enum verdict v;
 
-	ps->finishing = true;
 	if (!rules_has_stage(ps->policy->rules, RULES_BODY) || !next_line(ps))
 		ps->stage = RULES_EOM;
 	v = run(ps);
 	if (v != V_WAIT)
-		forget_txn(slot);
+		forget_txn(ps->slot);
 	return v;
+}
+
+void
+policy_judge(struct policy_session *ps)
+{
+	enum verdict v = judge(ps);
+
+	if (v != V_WAIT)
+		chain_resume(ps->slot, v);
+}
+
+static enum verdict
+policy_eom(struct chain_slot *slot, struct txn *t)
+{
+	struct policy_session *ps = in_txn(slot, t, RULES_BODY);
+	struct content *content = content_of(ps);
+
+	ps->finishing = true;
+	if (content != NULL) {
+		content_end(content);
+		if (policy_work_start(ps))
+			return V_WAIT;
+	}
+	return judge(ps);
 }
 
 static void
@@ -618,6 +667,7 @@ policy_abort(struct chain_slot *slot, struct txn *t)
 	if (ps->state == NULL)
 		return;
 	policy_stop_asking(ps);
+	policy_work_abandon(ps);
 	forget_txn(slot);
 }
 
@@ -648,6 +698,7 @@ policy_close(struct chain_slot *slot)
 	if (ps->state == NULL)
 		return;
 	policy_stop_asking(ps);
+	policy_work_abandon(ps);
 	if (rules_has_stage(p->rules, RULES_DISCONNECT))
 		run_disconnect(ps);
 	rules_state_free(&ps->state);

@@ -5,10 +5,18 @@
  */
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
+#include "base/clock.h"
+#include "base/mem.h"
+#include "filters/addrlist.h"
+#include "filters/date.h"
 #include "filters/policy_impl.h"
+#include "filters/words.h"
+
+#define ADDRESSES_MAX	1000	/* of one field's name */
 
 static struct slice
 text(const char *s)
@@ -89,6 +97,26 @@ body_word(enum param_body body)
 	return "";
 }
 
+/* Encoded words decoded, if there are any. */
+static struct slice
+decoded(struct rules_state *s, const char *value)
+{
+	struct slice v = text(value);
+	struct buf out;
+	size_t i = 0;
+
+	while (i < v.len && (unsigned char)v.p[i] < 0x80 &&
+	    (v.p[i] != '=' || v.p[i + 1] != '?'))
+		i++;
+	if (i == v.len)
+		return v;
+	buf_init(&out, 4 * v.len);
+	words_decode(v, &out);
+	v = copy(s, out.p, out.len);
+	buf_fini(&out);
+	return v;
+}
+
 /* Lists */
 
 static bool
@@ -122,20 +150,72 @@ headers(struct rules_state *s, const struct txn *t, const char *name,
 		if (name == NULL)
 			list[n++] = text(t->headers[i].name);
 		else if (strcasecmp(t->headers[i].name, name) == 0)
-			list[n++] = text(t->headers[i].value);
+			list[n++] = decoded(s, t->headers[i].value);
 	v->list.v = list;
 	v->list.n = n;
 }
 
-static struct slice
+static const char *
 first_header(const struct txn *t, const char *name)
 {
 	size_t i;
 
 	for (i = 0; i < t->nheaders; i++)
 		if (strcasecmp(t->headers[i].name, name) == 0)
-			return text(t->headers[i].value);
-	return text(NULL);
+			return t->headers[i].value;
+	return NULL;
+}
+
+struct found {
+	struct slice	*v;		/* ours */
+	size_t		 n, room;
+	struct rules_state *state;
+};
+
+static void
+add_address(void *arg, struct slice address)
+{
+	struct found *f = arg;
+
+	if (f->n == ADDRESSES_MAX)
+		return;
+	if (f->n == f->room) {
+		f->room = f->room ? 2 * f->room : 8;
+		f->v = xrealloc(f->v, f->room * sizeof(f->v[0]));
+	}
+	f->v[f->n++] = copy(f->state, address.p, address.len);
+}
+
+/* The addresses in the fields called name. */
+static void
+addresses(struct rules_state *s, const struct txn *t, const char *name,
+    struct rules_value *v)
+{
+	struct found f = { .state = s };
+	struct slice *list;
+	size_t i;
+
+	for (i = 0; i < t->nheaders; i++)
+		if (strcasecmp(t->headers[i].name, name) == 0)
+			addrlist_parse(text(t->headers[i].value), add_address,
+			    &f);
+	list = rules_alloc(s, (f.n + 1) * sizeof(*list));
+	if (f.n > 0)
+		memcpy(list, f.v, f.n * sizeof(*list));
+	free(f.v);
+	v->list.v = list;
+	v->list.n = f.n;
+}
+
+/* Seconds since the date in a field; 0: there is none. */
+static double
+age(const struct txn *t, const char *name)
+{
+	int64_t then;
+
+	if (!date_parse(text(first_header(t, name)), &then))
+		return 0;
+	return (double)((int64_t)clock_wall().tv_sec - then);
 }
 
 /* All that the filters in front have found under this name. */
@@ -315,9 +395,10 @@ envelope_field(const struct txn *t, const struct txn_rcpt *r,
 }
 
 static void
-content_field(const struct policy_session *ps, struct rules_state *s,
+message_field(const struct policy_session *ps, struct rules_state *s,
     enum rules_field field, const char *name, struct rules_value *v)
 {
+	const struct policy_txn *pt = ps->slot->txn;
 	const struct header *h = ps->header;
 
 	if (field == FIELD_HEADER_NAME && h != NULL)
@@ -329,12 +410,17 @@ content_field(const struct policy_session *ps, struct rules_state *s,
 	else if (field == FIELD_BODY_LINE)
 		v->text = ps->line;
 	else if (field == FIELD_HEADER)
-		v->text = first_header(ps->txn, name);
+		v->text = decoded(s, first_header(ps->txn, name));
 	else if (field == FIELD_HEADERS)
 		headers(s, ps->txn, name, v);
 	else if (field == FIELD_HEADER_NAMES)
 		headers(s, ps->txn, NULL, v);
-	else
+	else if (field == FIELD_ADDRESSES)
+		addresses(s, ps->txn, name, v);
+	else if (field == FIELD_AGE)
+		v->number = age(ps->txn, name);
+	else if (pt == NULL || pt->content == NULL ||
+	    !content_field(pt->content, s, field, v))
 		finding(s, ps->txn, field, v);
 }
 
@@ -348,7 +434,7 @@ give_field(void *arg, struct rules_state *s, enum rules_field field,
 	    tls_field(ps->slot->facts, field, v) || ps->txn == NULL)
 		return;
 	if (!envelope_field(ps->txn, ps->rcpt, s, field, v))
-		content_field(ps, s, field, name, v);
+		message_field(ps, s, field, name, v);
 }
 
 void

@@ -4,24 +4,34 @@
  *
  *	policy.c	events → stages; outcomes → verdicts and edits
  *	policy_env.c	the facts that rules read
+ *	policy_content.c what of the content they read
+ *	policy_work.c	what is too long for the loop
  *	policy_ask.c	questions to remote tables and to the DNS
  */
 #ifndef FILTERS_POLICY_IMPL_H
 #define FILTERS_POLICY_IMPL_H
 
+#include <sys/queue.h>
+
 #include "base/obj.h"
 #include "filters/filter.h"
 #include "filters/policy.h"
+#include "filters/policy_content.h"
 #include "rules/rules.h"
 
 struct lookup_client;
+struct policy_work;
 
 struct policy {
 	unsigned		 magic;
 #define POLICY_MAGIC		 0x901ce501
 	struct rules		*rules;		/* ours */
 	uint64_t		 ask_timeout;	/* ms */
+	unsigned		 content;	/* what rules read of it */
+	struct magic_type	*types;		/* ours; or NULL */
 	const struct filter_worker *worker;	/* NULL before start() */
+	LIST_HEAD(, policy_work) work;		/* ours */
+	unsigned		 nworking;	/* that have a thread */
 	struct policy_client {
 		struct table		*table;
 		struct lookup_client	*client; /* ours; NULL: it failed */
@@ -47,6 +57,7 @@ struct policy_session {
 						   transaction's memory */
 	bool			 finishing;	/* eom follows the last line */
 	bool			 failed;	/* a stage of this event */
+	struct policy_work	*work;		/* that eom waits for; or NULL */
 };
 
 /* The slot's transaction memory. */
@@ -55,6 +66,7 @@ struct policy_txn {
 	unsigned		 nfields;	/* of the header, so far */
 	struct buf		 body;		/* lines not run yet; ours */
 	size_t			 at;		/* in body */
+	struct content		*content;	/* ours; or NULL */
 };
 
 /* policy_env.c */
@@ -68,7 +80,20 @@ void policy_stop_asking(struct policy_session *ps);
 void policy_make_clients(struct policy *p);
 void policy_free_clients(struct policy *p);
 
-/* policy.c: all is answered. */
+/* policy_work.c */
+/* Do the long work on the content of this transaction by a thread;
+   policy_judge() follows. False: it is done already. */
+bool policy_work_start(struct policy_session *ps);
+/* Nobody waits for it any more; the content goes with it. */
+void policy_work_abandon(struct policy_session *ps);
+/* Wait for all that is under way, and forget it. */
+void policy_work_stop(struct policy *p);
+
+/* policy.c */
+/* All is answered. */
 void policy_go_on(struct policy_session *ps);
+/* All that can be known of the message is: run what is left of its stages, and
+   resume. */
+void policy_judge(struct policy_session *ps);
 
 #endif

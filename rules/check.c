@@ -51,7 +51,8 @@ is_text(enum rules_type t)
 static bool
 is_list(enum rules_type t)
 {
-	return t == RULES_STRINGS || t == RULES_ADDRESSES;
+	return t == RULES_STRINGS || t == RULES_ADDRESSES ||
+	    t == RULES_NUMBERS;
 }
 
 /* Names */
@@ -202,18 +203,25 @@ static const struct {
 	enum rules_type	 type;		/* of the result */
 	enum takes	 takes;
 	bool		 maps;		/* any f(list) … asks each f(element) */
+	enum rules_field field;		/* TAKES_HEADER */
 } functions[] = {
-	{ "lower",	E_LOWER,	RULES_STRING,	TAKES_TEXT,   true },
-	{ "local",	E_LOCAL,	RULES_STRING,	TAKES_TEXT,   true },
-	{ "domain",	E_DOMAIN,	RULES_STRING,	TAKES_TEXT,   true },
-	{ "detail",	E_DETAIL,	RULES_STRING,	TAKES_TEXT,   true },
-	{ "length",	E_LENGTH,	RULES_NUMBER,	TAKES_TEXT,   true },
-	{ "number",	E_NUMBER,	RULES_NUMBER,	TAKES_TEXT,   true },
-	{ "count",	E_COUNT,	RULES_NUMBER,	TAKES_LIST,   false },
-	{ "resolves",	E_RESOLVES,	RULES_BOOLEAN,	TAKES_TEXT,   false },
-	{ "lookup",	E_LOOKUP,	RULES_STRING,	TAKES_TABLE,  false },
-	{ "header",	E_FIELD,	RULES_STRING,	TAKES_HEADER, false },
-	{ "headers",	E_FIELD,	RULES_STRINGS,	TAKES_HEADER, false },
+	{ "lower",	E_LOWER,	RULES_STRING,	TAKES_TEXT,  true, 0 },
+	{ "local",	E_LOCAL,	RULES_STRING,	TAKES_TEXT,  true, 0 },
+	{ "domain",	E_DOMAIN,	RULES_STRING,	TAKES_TEXT,  true, 0 },
+	{ "detail",	E_DETAIL,	RULES_STRING,	TAKES_TEXT,  true, 0 },
+	{ "length",	E_LENGTH,	RULES_NUMBER,	TAKES_TEXT,  true, 0 },
+	{ "number",	E_NUMBER,	RULES_NUMBER,	TAKES_TEXT,  true, 0 },
+	{ "count",	E_COUNT,	RULES_NUMBER,	TAKES_LIST,  false, 0 },
+	{ "resolves",	E_RESOLVES,	RULES_BOOLEAN,	TAKES_TEXT,  false, 0 },
+	{ "lookup",	E_LOOKUP,	RULES_STRING,	TAKES_TABLE, false, 0 },
+	{ "header",	E_FIELD, RULES_STRING, TAKES_HEADER, false,
+	    FIELD_HEADER },
+	{ "headers",	E_FIELD, RULES_STRINGS, TAKES_HEADER, false,
+	    FIELD_HEADERS },
+	{ "addresses",	E_FIELD, RULES_ADDRESSES, TAKES_HEADER, false,
+	    FIELD_ADDRESSES },
+	{ "age",	E_FIELD, RULES_NUMBER, TAKES_HEADER, false,
+	    FIELD_AGE },
 };
 
 #define NFUNCTIONS	(sizeof(functions) / sizeof(functions[0]))
@@ -308,8 +316,7 @@ check_call(struct load *l, uint32_t e)
 		return bad(l, e);
 	}
 	if (functions[f].takes == TAKES_HEADER)
-		return check_header(l, e, functions[f].type == RULES_STRING ?
-		    FIELD_HEADER : FIELD_HEADERS);
+		return check_header(l, e, functions[f].field);
 	at(l, e)->op = functions[f].op;
 	if (functions[f].takes == TAKES_TABLE)
 		return check_lookup(l, e);
@@ -512,7 +519,8 @@ in_value(struct load *l, uint32_t e)
 		    "");
 		return bad(l, e);
 	}
-	if (!is_text(at(l, at(l, e)->a)->type))
+	if (!is_text(at(l, at(l, e)->a)->type) ||
+	    at(l, b)->type == RULES_NUMBERS)
 		return mismatch(l, e, "in");
 	at(l, e)->op = E_IN_FIELD;
 	return true;
@@ -621,8 +629,7 @@ check_quantified(struct load *l, uint32_t e)
 		return bad(l, e);
 	}
 	element = at(l, at(l, e)->n);
-	element->type = at(l, list)->type == RULES_STRINGS ? RULES_STRING :
-	    RULES_ADDRESS;
+	element->type = element_type(at(l, list)->type);
 	element->varies = true;
 	element->checked = true;
 	return check_condition(l, at(l, e)->b) ? true : bad(l, e);

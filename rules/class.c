@@ -103,6 +103,7 @@ is_empty(const struct rules_value *v)
 		return v->ip.family == 0;
 	case RULES_STRINGS:
 	case RULES_ADDRESSES:
+	case RULES_NUMBERS:
 		return v->list.n == 0;
 	default:
 		return v->text.len == 0;
@@ -159,7 +160,7 @@ is_private(const struct rules_value *v)
 
 #define OF(t)	(1u << RULES_##t)
 #define TEXTS	(OF(STRING) | OF(ADDRESS))
-#define LISTS	(OF(STRINGS) | OF(ADDRESSES))
+#define LISTS	(OF(STRINGS) | OF(ADDRESSES) | OF(NUMBERS))
 
 static const struct {
 	const char	*name;

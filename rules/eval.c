@@ -347,6 +347,7 @@ is_there(const struct rules_value *v)
 		return v->ip.family != 0;
 	case RULES_STRINGS:
 	case RULES_ADDRESSES:
+	case RULES_NUMBERS:
 		return v->list.n > 0;
 	default:
 		return v->text.len > 0;
@@ -387,9 +388,11 @@ static bool
 element_holds(struct run *run, const struct node *x,
     const struct rules_value *list, size_t n)
 {
-	run->element.type = list->type == RULES_STRINGS ? RULES_STRING :
-	    RULES_ADDRESS;
-	run->element.text = list->list.v[n];
+	run->element.type = element_type(list->type);
+	if (list->type == RULES_NUMBERS)
+		run->element.number = list->list.numbers[n];
+	else
+		run->element.text = list->list.v[n];
 	if (run->s->arena.full)
 		run_fail(run, "the rules need too much memory");
 	return truth(run, x->b);

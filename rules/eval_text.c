@@ -47,6 +47,21 @@ number_text(struct run *run, double d)
 	    (size_t)n);
 }
 
+/* Numbers as the list of their texts. */
+static struct rules_value
+texts_of(struct run *run, const struct rules_value *v)
+{
+	struct slice *list = arena_alloc(&run->s->arena,
+	    v->list.n * sizeof(*list) + 1);
+	struct rules_value texts = *v;
+	size_t i;
+
+	for (i = 0; i < v->list.n; i++)
+		list[i] = number_text(run, v->list.numbers[i]);
+	texts.list.v = list;
+	return texts;
+}
+
 static struct slice
 list_text(struct run *run, const struct rules_value *v)
 {
@@ -74,6 +89,7 @@ struct slice
 value_text(struct run *run, const struct rules_value *v)
 {
 	char ip[NETADDR_TEXT];
+	struct rules_value texts;
 	const char *s;
 
 	switch (v->type) {
@@ -87,6 +103,9 @@ value_text(struct run *run, const struct rules_value *v)
 	case RULES_STRINGS:
 	case RULES_ADDRESSES:
 		return list_text(run, v);
+	case RULES_NUMBERS:
+		texts = texts_of(run, v);
+		return list_text(run, &texts);
 	case RULES_STRING:
 	case RULES_ADDRESS:
 		break;

@@ -96,7 +96,8 @@ rules_field_from(enum rules_field f)
 bool
 field_has_name(enum rules_field f)
 {
-	return f == FIELD_HEADER || f == FIELD_HEADERS;
+	return f == FIELD_HEADER || f == FIELD_HEADERS ||
+	    f == FIELD_ADDRESSES || f == FIELD_AGE;
 }
 
 enum rules_field
@@ -126,6 +127,13 @@ field_source(enum rules_field f)
 	}
 }
 
+enum rules_type
+element_type(enum rules_type list)
+{
+	return list == RULES_STRINGS ? RULES_STRING :
+	    list == RULES_NUMBERS ? RULES_NUMBER : RULES_ADDRESS;
+}
+
 static const struct {
 	const char	*name, *phrase;
 } types[] = {
@@ -136,6 +144,7 @@ static const struct {
 	[RULES_ADDRESS]	  = { "address",   "a mail address" },
 	[RULES_STRINGS]	  = { "strings",   "a list of strings" },
 	[RULES_ADDRESSES] = { "addresses", "a list of mail addresses" },
+	[RULES_NUMBERS]	  = { "numbers",   "a list of numbers" },
 };
 
 const char *

@@ -60,7 +60,8 @@ enum rules_type {
 	RULES_IP,
 	RULES_ADDRESS,		/* mail address, canonical, without <> */
 	RULES_STRINGS,		/* list of strings */
-	RULES_ADDRESSES		/* list of mail addresses */
+	RULES_ADDRESSES,	/* list of mail addresses */
+	RULES_NUMBERS		/* list of numbers */
 };
 
 struct rules_value {
@@ -71,9 +72,12 @@ struct rules_value {
 		bool		 yes;
 		struct netaddr	 ip;		/* family 0: unknown */
 		struct {
-			const struct slice	*v;
+			union {
+				const struct slice	*v;
+				const double		*numbers;
+			};
 			size_t			 n;
-		}		 list;		/* STRINGS, ADDRESSES */
+		}		 list;		/* STRINGS, ADDRESSES; NUMBERS */
 	};
 };
 

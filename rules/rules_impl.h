@@ -312,6 +312,8 @@ bool field_has_name(enum rules_field f);
 enum rules_field field_find(struct slice name);
 /* The field that f is computed from, or f itself. */
 enum rules_field field_source(enum rules_field f);
+/* What a list is made of. */
+enum rules_type element_type(enum rules_type list);
 /* "a string", for messages. */
 const char *type_name(enum rules_type type);
 

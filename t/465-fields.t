@@ -77,6 +77,8 @@ my %field = (
 	'header' => [body => sub { 'first' }, 'header("X-Two")'],
 	'headers' => [body => sub { 'first, second' }, 'headers("X-Two")'],
 	'header.names' => [body => sub { 'X-Two, X-Long, X-Two' }],
+	'addresses' => [body => sub { '' }, 'addresses("X-Two")'],
+	'age' => [body => sub { '0' }, 'age("X-Two")'],
 );
 
 # Those of the last recipient, header and line only.

@@ -60,6 +60,19 @@ set_list(struct rules_state *s, struct rules_value *v, const char *p,
 }
 
 static void
+set_numbers(struct rules_state *s, struct rules_value *v, const char *p,
+    size_t len)
+{
+	double *items = rules_alloc(s, 1000 * sizeof(items[0]));
+	const char *end = p + len;
+	char *next;
+
+	v->list.numbers = items;
+	for (v->list.n = 0; p < end; p = *next == ',' ? next + 1 : end)
+		items[v->list.n++] = strtod(p, &next);
+}
+
+static void
 set_value(struct rules_state *s, struct rules_value *v, const char *p,
     size_t len)
 {
@@ -80,6 +93,9 @@ set_value(struct rules_state *s, struct rules_value *v, const char *p,
 	case RULES_STRINGS:
 	case RULES_ADDRESSES:
 		set_list(s, v, p, len);
+		break;
+	case RULES_NUMBERS:
+		set_numbers(s, v, p, len);
 		break;
 	}
 }

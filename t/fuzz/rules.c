@@ -22,6 +22,7 @@ field(void *arg, struct rules_state *s, enum rules_field f, const char *name,
     struct rules_value *v)
 {
 	static const char texts[] = "a\r\n b\0\xc3\xa4@example.org";
+	static const double numbers[] = { 0, 1e9 };
 	struct slice *items;
 
 	(void)arg;
@@ -48,6 +49,10 @@ field(void *arg, struct rules_state *s, enum rules_field f, const char *name,
 		items[0] = SLICE_STR("a@b");
 		items[1] = SLICE_STR("c.exe");
 		v->list.v = items;
+		v->list.n = 2;
+		break;
+	case RULES_NUMBERS:
+		v->list.numbers = numbers;
 		v->list.n = 2;
 		break;
 	}
