@@ -18,7 +18,8 @@ BUILD_DEPS = gcc libc6-dev pkg-config libevent-dev libssl-dev \
              libunistring-dev libdb-dev liblmdb-dev libcdb-dev
 CHECK_DEPS = perl libio-socket-ssl-perl openssl mandoc procps python3 swaks \
              postfix postfix-pcre postfix-lmdb postfix-cdb sasl2-bin \
-             libsasl2-modules clamav-daemon rspamd
+             libsasl2-modules clamav-daemon rspamd \
+             spamd spamassassin
 
 PKGS      = libevent openssl libconfuse jansson libidn2 libunbound ldns \
             libsystemd libpcre2-8 lmdb libcdb
@@ -145,6 +146,7 @@ SRCS = \
 	filters/clamd.c \
 	filters/rspamd.c \
 	filters/rspamd_reply.c \
+	filters/spamd.c \
 	filters/filters.c \
 	filters/lookup.c \
 	proxy/tls.c \

@@ -22,6 +22,7 @@ static const struct filter *const builtin[] = {
 	&filter_policy,
 	&filter_clamd,
 	&filter_rspamd,
+	&filter_spamd,
 	NULL
 };
 
