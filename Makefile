@@ -66,6 +66,7 @@ SRCS = \
 	proxy/base/setting.c \
 	proxy/base/job.c \
 	proxy/base/spool.c \
+	proxy/base/child.c \
 	proxy/base/proxyhdr.c \
 	proxy/smtp/command.c \
 	proxy/smtp/line.c \

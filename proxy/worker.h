@@ -22,6 +22,7 @@
 #include "filters/filter.h"
 
 struct channel;
+struct children;
 struct conf;
 struct event_base;
 struct listener;
@@ -42,6 +43,8 @@ struct worker {
 	size_t			 nlisteners;
 	struct pool		**pools;	/* as conf->backends; ours */
 	struct resolver		*resolver;	/* ours */
+	struct children		*children;	/* "exec:" backends; ours, or
+						   NULL */
 	struct lookup_client	*recipients;	/* of a remote table; ours; NULL:
 						   none, or it failed */
 	struct filter_worker	 filters;	/* what filters get of us */
