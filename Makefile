@@ -148,6 +148,7 @@ SRCS = \
 	filters/rspamd.c \
 	filters/rspamd_reply.c \
 	filters/spamd.c \
+	filters/exec.c \
 	filters/filters.c \
 	filters/lookup.c \
 	proxy/tls.c \

@@ -23,6 +23,7 @@ static const struct filter *const builtin[] = {
 	&filter_clamd,
 	&filter_rspamd,
 	&filter_spamd,
+	&filter_exec,
 	NULL
 };
 
