@@ -19,7 +19,7 @@ BUILD_DEPS = gcc libc6-dev pkg-config libevent-dev libssl-dev \
 CHECK_DEPS = perl libio-socket-ssl-perl openssl mandoc procps python3 swaks \
              postfix postfix-pcre postfix-lmdb postfix-cdb sasl2-bin \
              libsasl2-modules clamav-daemon rspamd \
-             spamd spamassassin
+             spamd spamassassin c-icap libc-icap-mod-virus-scan
 
 PKGS      = libevent openssl libconfuse jansson libidn2 libunbound ldns \
             libsystemd libpcre2-8 lmdb libcdb
@@ -149,6 +149,9 @@ SRCS = \
 	filters/rspamd_reply.c \
 	filters/spamd.c \
 	filters/exec.c \
+	filters/chunked.c \
+	filters/icap.c \
+	filters/icap_reply.c \
 	filters/filters.c \
 	filters/lookup.c \
 	proxy/tls.c \

@@ -24,6 +24,7 @@ static const struct filter *const builtin[] = {
 	&filter_rspamd,
 	&filter_spamd,
 	&filter_exec,
+	&filter_icap,
 	NULL
 };
 

@@ -11,7 +11,7 @@
 
 /* The scanners: each in its file, and nothing else of it is visible. */
 extern const struct filter filter_clamd, filter_rspamd, filter_spamd;
-extern const struct filter filter_exec;
+extern const struct filter filter_exec, filter_icap;
 
 /* The type of this name, or NULL. */
 const struct filter *filters_find(const char *name);

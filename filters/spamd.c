@@ -174,27 +174,11 @@ understand_spam(struct spamd_txn *st, const char *value)
 	    read_number(slash + 1, "\r", &st->required);
 }
 
-/* The value of a field of the reply, or NULL. */
-static const char *
-field(const char *head, const char *name)
-{
-	size_t len = strlen(name);
-	const char *line;
-
-	for (line = strchr(head, '\n'); line != NULL;
-	    line = strchr(line, '\n')) {
-		line++;
-		if (strncasecmp(line, name, len) == 0 && line[len] == ':')
-			return line + len + 1 + strspn(line + len + 1, " ");
-	}
-	return NULL;
-}
-
 /* Octets behind the head; -1: none that can be. */
 static long
 body_length(const char *head)
 {
-	const char *value = field(head, "Content-length");
+	const char *value = scan_field(head, "Content-length");
 	char *end;
 	long len;
 
@@ -208,7 +192,7 @@ body_length(const char *head)
 static const char *
 objection(struct spamd_txn *st, const char *head)
 {
-	const char *spam = field(head, "Spam");
+	const char *spam = scan_field(head, "Spam");
 	int major, minor, code;
 
 	if (sscanf(head, "SPAMD/%d.%d %d ", &major, &minor, &code) != 3)
