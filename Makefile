@@ -19,7 +19,8 @@ BUILD_DEPS = gcc libc6-dev pkg-config libevent-dev libssl-dev \
              libunistring-dev libdb-dev liblmdb-dev libcdb-dev
 CHECK_DEPS = perl libio-socket-ssl-perl openssl mandoc procps python3 swaks \
              postfix postfix-pcre postfix-lmdb postfix-cdb sasl2-bin \
-             libsasl2-modules clamav-daemon rspamd
+             libsasl2-modules clamav-daemon rspamd \
+             spamd spamassassin c-icap libc-icap-mod-virus-scan
 
 PKGS      = libevent openssl libconfuse jansson libidn2 libunbound ldns \
             libsystemd libpcre2-8 lmdb libcdb libpsl libarchive libmagic
@@ -66,6 +67,7 @@ SRCS = \
 	proxy/base/setting.c \
 	proxy/base/job.c \
 	proxy/base/spool.c \
+	proxy/base/child.c \
 	proxy/base/proxyhdr.c \
 	proxy/smtp/command.c \
 	proxy/smtp/line.c \
@@ -162,6 +164,11 @@ SRCS = \
 	filters/clamd.c \
 	filters/rspamd.c \
 	filters/rspamd_reply.c \
+	filters/spamd.c \
+	filters/exec.c \
+	filters/chunked.c \
+	filters/icap.c \
+	filters/icap_reply.c \
 	filters/filters.c \
 	filters/lookup.c \
 	proxy/tls.c \

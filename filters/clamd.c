@@ -211,7 +211,7 @@ clamd_content(struct chain_slot *slot, struct txn *t, const char *p,
 		return V_SKIP;
 	}
 	add_frame(ct, p, len);
-	return talk_content(&ct->talk);
+	return talk_content(&ct->talk, 0);
 }
 
 static enum verdict

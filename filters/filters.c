@@ -22,6 +22,9 @@ static const struct filter *const builtin[] = {
 	&filter_policy,
 	&filter_clamd,
 	&filter_rspamd,
+	&filter_spamd,
+	&filter_exec,
+	&filter_icap,
 	NULL
 };
 

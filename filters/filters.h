@@ -10,7 +10,8 @@
 #include "filters/chain.h"
 
 /* The scanners: each in its file, and nothing else of it is visible. */
-extern const struct filter filter_clamd, filter_rspamd;
+extern const struct filter filter_clamd, filter_rspamd, filter_spamd;
+extern const struct filter filter_exec, filter_icap;
 
 /* The type of this name, or NULL. */
 const struct filter *filters_find(const char *name);

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <strings.h>
 
 #include <event2/buffer.h>
 
@@ -86,6 +87,21 @@ scan_drop(struct scan_held *h)
 {
 	spool_free(&h->spool);
 	h->oversize = false;
+}
+
+const char *
+scan_field(const char *head, const char *name)
+{
+	size_t len = strlen(name);
+	const char *line;
+
+	for (line = strchr(head, '\n'); line != NULL;
+	    line = strchr(line, '\n')) {
+		line++;
+		if (strncasecmp(line, name, len) == 0 && line[len] == ':')
+			return line + len + 1 + strspn(line + len + 1, " ");
+	}
+	return NULL;
 }
 
 char *

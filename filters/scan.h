@@ -68,6 +68,10 @@ uint64_t scan_held_size(const struct scan_held *h);
 int scan_refer(const struct scan_held *h, struct evbuffer *to);
 void scan_drop(struct scan_held *h);
 
+/* The value of a field in a head of lines (CR LF, the first one is none), up to
+   the end of the head; or NULL. */
+const char *scan_field(const char *head, const char *name);
+
 /* Printable ASCII of at most outlen - 1 octets, the rest as "?". Returns out. */
 char *scan_harmless(char *out, size_t outlen, const char *p, size_t len);
 

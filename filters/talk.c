@@ -37,17 +37,23 @@ hang_up(struct talk *t)
 	t->out = NULL;
 }
 
-/* The verdict, or why there is none. */
+/* The verdict, or why there is none. There may be no abort any more after this,
+   so nothing stays behind. */
 static enum verdict
 answer(struct talk *t)
 {
+	enum verdict v = V_FAIL;
+
 	if (t->problem == NULL)
-		return t->protocol->verdict(t->arg);
-	chain_reply(t->slot, 451, "4.7.1", "%s", t->problem);
-	free(t->problem);	/* there may be no abort any more */
+		v = t->protocol->verdict(t->arg);
+	else
+		chain_reply(t->slot, 451, "4.7.1", "%s", t->problem);
+	free(t->problem);
 	t->problem = NULL;
 	t->done = true;
-	return V_FAIL;
+	if (t->protocol->forget != NULL)
+		t->protocol->forget(t->arg);
+	return v;
 }
 
 /* The state has changed: answer if somebody waits for that. */
@@ -137,7 +143,7 @@ on_event(struct bufferevent *bev, short what, void *arg)
 
 	OBJ_CAST(t, arg, TALK_MAGIC);
 	hear_last_words(t, bufferevent_getfd(bev));
-	if (is_over(t))
+	if (is_over(t) || t->bev != bev)	/* or in a new conversation */
 		return;
 	talk_fail(t, what & BEV_EVENT_ERROR && error != 0 ? strerror(error) :
 	    "the scanner closed the connection");
@@ -193,13 +199,13 @@ talk_output(struct talk *t)
 }
 
 enum verdict
-talk_content(struct talk *t)
+talk_content(struct talk *t, size_t pending)
 {
 	if (t->problem != NULL)
 		return answer(t);
 	if (t->done)
 		return V_SKIP;
-	if (evbuffer_get_length(talk_output(t)) < HIGH)
+	if (evbuffer_get_length(talk_output(t)) + pending < HIGH)
 		return V_CONTINUE;
 	t->waits = TALK_HOLDS;
 	return V_WAIT;

@@ -30,6 +30,9 @@ struct talk_protocol {
 	void		(*input)(void *arg, struct evbuffer *in, bool end);
 	/* After talk_done(): the verdict, with chain_reply() and so on. */
 	enum verdict	(*verdict)(void *arg);
+	/* There is an answer, or there will be none: let go of what was only
+	   needed until then. NULL: nothing. */
+	void		(*forget)(void *arg);
 };
 
 struct talk {
@@ -53,9 +56,10 @@ bool talk_is_open(const struct talk *t);
 /* Where to put what goes out. */
 struct evbuffer *talk_output(struct talk *t);
 
-/* The answer to a content event after something was put out: continue, wait
-   when the scanner is behind, or fail. */
-enum verdict talk_content(struct talk *t);
+/* The answer to a content event after something was put out: continue, skip, wait
+   when the scanner is behind, or fail. pending: octets that cannot be put out
+   yet. */
+enum verdict talk_content(struct talk *t, size_t pending);
 /* The answer to eom when all is put out. */
 enum verdict talk_eom(struct talk *t);
 

@@ -21,6 +21,7 @@
 #include <event2/buffer.h>
 #include <event2/util.h>
 
+#include "base/child.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "proxy/backend_impl.h"
@@ -168,10 +169,10 @@ connect_unix(const char *path)
 	return fd;
 }
 
-/* Run a command with SMTP on its stdin and stdout. The worker has no zombies
-   (SA_NOCLDWAIT), so nobody has to wait for it. */
+/* Run a command with SMTP on its stdin and stdout. Its end is that of the
+   session. */
 static int
-connect_exec(const char *command)
+connect_exec(struct worker *w, const char *command)
 {
 	const char *argv[] = { "/bin/sh", "-c", command, NULL };
 	posix_spawn_file_actions_t fa;
@@ -192,6 +193,8 @@ connect_exec(const char *command)
 		errno = rc;
 		return -1;
 	}
+	if (w->children != NULL)
+		children_adopt(w->children, pid);
 	evutil_make_socket_nonblocking(fds[0]);
 	return fds[0];
 }
@@ -217,7 +220,7 @@ backend_connect(struct backend *b)
 			fd = connect_unix(a->where.path);
 			break;
 		case WHERE_EXEC:
-			fd = connect_exec(a->where.path);
+			fd = connect_exec(b->pool->w, a->where.path);
 			break;
 		case WHERE_MX:
 			errno = EAFNOSUPPORT;

@@ -52,8 +52,7 @@ ignore_signals(void)
 	sigemptyset(&sa.sa_mask);
 	for (i = 0; i < sizeof(ignored) / sizeof(ignored[0]); i++)
 		sigaction(ignored[i], &sa, NULL);
-	/* Nobody waits for those programs: their end is that of the session. */
-	sa.sa_flags |= SA_NOCLDWAIT;
+	/* Not ignored either: see base/child.h. */
 	sigaction(SIGCHLD, &sa, NULL);
 }
 

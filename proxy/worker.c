@@ -13,6 +13,7 @@
 
 #include <event2/event.h>
 
+#include "base/child.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/obj.h"
@@ -127,6 +128,7 @@ start(struct worker *w)
 	w->pools = xcalloc(conf->nbackends + 1, sizeof(w->pools[0]));
 	for (i = 0; i < conf->nbackends; i++)
 		w->pools[i] = pool_new(w, i);
+	w->children = children_new(w->base);
 	worker_start_filters(w);
 	channel_say(w->channel, "ready");
 }
@@ -188,6 +190,7 @@ finish(struct worker *w)
 		pool_free(&w->pools[i]);
 	free(w->pools);
 	worker_stop_filters(w);
+	children_free(&w->children);
 	resolver_free(&w->resolver);
 	quarantine_free(&w->quarantine);
 	channel_free(&w->channel);

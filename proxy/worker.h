@@ -22,6 +22,7 @@
 #include "filters/filter.h"
 
 struct channel;
+struct children;
 struct conf;
 struct event_base;
 struct listener;
@@ -44,6 +45,8 @@ struct worker {
 	struct pool		**pools;	/* as conf->backends; ours */
 	struct resolver		*resolver;	/* ours */
 	struct quarantine	*quarantine;	/* ours; NULL: not yet needed */
+	struct children		*children;	/* "exec:" backends; ours, or
+						   NULL */
 	struct lookup_client	*recipients;	/* of a remote table; ours; NULL:
 						   none, or it failed */
 	struct filter_worker	 filters;	/* what filters get of us */
