@@ -33,12 +33,14 @@ sub record
 	my ($id) = $text =~ /\(([0-9a-f]{8,16}(?:\.\d+)?)\)$/;
 
 	ok(defined $id, "$name: an id in '$text'") or return '';
-	my @found = Wait::wait_until(sub {
-		my @all = grep { /[ =]\Q$id\E( |$)/ } @{$p->{log}};
+	# That of a session stands in all its lines.
+	my $kind = $id =~ /\./ ? qr/./ : qr/ verdict /;
+	my $found = Wait::wait_until(sub {
+		my @all = grep { /[ =]\Q$id\E( |$)/ && $_ =~ $kind }
+		    @{$p->{log}};
 		@all ? \@all : undef });
-	@found = grep { $id !~ /\./ ? / verdict / : 1 } @{$found[0] // []};
-	is(scalar @found, 1, "$name: one line");
-	return $found[0] // '';
+	is(scalar @{$found // []}, 1, "$name: one line");
+	return $found ? $found->[0] : '';
 }
 
 my $c = $p->client;
