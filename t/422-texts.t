@@ -18,7 +18,7 @@ my @values = (
 	["a\tb", 'a?b', 'a?b'],
 	["bell\a esc\e[31m del\x7f", 'bell? esc?[31m del?', undef],
 	["\xc3\xb6l", '??l', undef],
-	["\xff\xfe", '??', undef],
+	["\xff\xfe", undef, undef],
 	["folded\r\n line\r\n\tagain", undef, undef],
 	['250 2.0.0 Ok', '250 2.0.0 Ok', '250 2.0.0 Ok'],
 	['x' x 5000, undef, undef],
