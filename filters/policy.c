@@ -100,18 +100,15 @@ edits_of(const struct rules *r)
 {
 	unsigned edits = 0;
 
+	/* Local tables that say PREPEND or HOLD are known. A server that says
+	   it has asked for what was not declared, and the message is not
+	   accepted: most never do. */
 	if (rules_quarantines(r))
 		edits |= EDIT_BIT(EDIT_QUARANTINE);
-	/* Local tables that say PREPEND are known. A server that says it has
-	   asked for what was not declared, and the message is not accepted:
-	   most never do. */
 	if (rules_writes_header(r))
 		edits |= EDITS_CONTENT & ~EDIT_BIT(EDIT_REPLACE_BODY);
 	if (rules_edits_envelope(r))
 		edits |= EDITS_ENVELOPE;
-	/* A table that may redirect may as well say HOLD. */
-	if (rules_quarantines(r) || rules_edits_envelope(r))
-		edits |= EDIT_BIT(EDIT_QUARANTINE);
 	return edits;
 }
 

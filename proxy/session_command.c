@@ -222,6 +222,7 @@ session_offer(struct session *s)
 		    !s->authenticated,
 		.binary = session_may_chunk(s),
 	};
+	const struct ext_set *theirs;
 	struct ext_set room;
 	struct reply r;
 
@@ -230,7 +231,10 @@ session_offer(struct session *s)
 		    1u << XATTR_PORT | 1u << XATTR_PROTO | 1u << XATTR_HELO |
 		    1u << XATTR_LOGIN | 1u << XATTR_DESTADDR |
 		    1u << XATTR_DESTPORT;
-	ext_intersect(&s->offered, &ours, session_backend_ext(s, &room));
+	theirs = session_backend_ext(s, &room);
+	ext_intersect(&s->offered, &ours, theirs);
+	if (theirs != NULL)
+		session_leave_room(s, &s->offered.size, theirs->size);
 	reply_init(&r);
 	ext_format(&s->offered, s->conf->hostname, &r);
 	session_reply_as(s, &r, true);

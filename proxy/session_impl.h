@@ -343,6 +343,10 @@ void session_on_room(void *arg);	/* of struct backend_user */
 /* Might the content of a message of this session be changed? Then all of it is
    held until that is known. */
 bool session_may_rewrite(const struct session *s);
+/* The SIZE to offer, so that what is added does not make a message too large
+   for the backend whose limit is theirs (0: none). */
+void session_leave_room(const struct session *s, uint64_t *offered,
+    uint64_t theirs);
 /* Is the content in the intake, as a whole, to be changed? */
 bool session_wants_rewrite(const struct session *s);
 /* Do so: the intake's spool has the new content. sent: to the backend, whose
@@ -370,7 +374,7 @@ char *session_received(const struct session *s);
 void session_doom(struct session *s);
 bool session_travels_by_bdat(const struct session *s);
 void session_send_approved(struct session *s);
-/* Why the content, as it is, cannot be accepted or sent on: a reply; or NULL. */
+/* Why the content, as it is, cannot be accepted or sent on; or NULL. */
 const char *session_objection(const struct session *s);
 /* Take it, and throw it away. */
 void session_discard(struct session *s);

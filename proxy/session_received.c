@@ -3,7 +3,8 @@
  * Postfix writes it.
  *
  *	from HELO (NAME [IP])
- *		(using TLSv1.3 with cipher TLS_AES_256_GCM_SHA384 (256/256 bits))
+ *		(using TLSv1.3 with cipher TLS_AES_256_GCM_SHA384 (256/256
+ *		bits))
  *		by HOSTNAME (vratar) with ESMTPS id 00000001
  *		for <RCPT>; Mon, 23 Nov 2026 18:13:05 +0000
  *

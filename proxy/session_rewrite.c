@@ -18,7 +18,8 @@
 #include "filters/rewrite.h"
 #include "proxy/session_impl.h"
 
-#define PIECE	16384		/* octets looked at in one go */
+#define PIECE		16384	/* octets looked at in one go */
+#define ROOM_FOR_EDITS	16384	/* of the backend's SIZE */
 
 static const char spool_trouble[] =
     "452 4.3.1 no room for the message now; try again";
@@ -41,6 +42,14 @@ session_may_rewrite(const struct session *s)
 	    (s->listener->filters.edits & EDITS_CONTENT) != 0;
 }
 
+void
+session_leave_room(const struct session *s, uint64_t *offered, uint64_t theirs)
+{
+	if (session_may_rewrite(s) && theirs > 2 * ROOM_FOR_EDITS &&
+	    *offered > theirs - ROOM_FOR_EDITS)
+		*offered = theirs - ROOM_FOR_EDITS;
+}
+
 static bool
 has_edit(const struct txn_edit *edits, size_t n, unsigned kinds)
 {
@@ -55,8 +64,11 @@ has_edit(const struct txn_edit *edits, size_t n, unsigned kinds)
 bool
 session_wants_rewrite(const struct session *s)
 {
-	return s->conf->received || has_edit(s->txn->edits, s->txn->nedits,
-	    EDITS_CONTENT) || (s->intake->hops.authres > 0 && session_authserv_id(s) != NULL);
+	const struct txn *t = s->txn;
+
+	return s->conf->received ||
+	    has_edit(t->edits, t->nedits, EDITS_CONTENT) ||
+	    (s->intake->hops.authres > 0 && session_authserv_id(s) != NULL);
 }
 
 /* The new header */

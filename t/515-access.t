@@ -58,6 +58,7 @@ sub proxy
 	my $rules = write_file('policy.rules', $policy);
 
 	return Proxy->start(backend => $mta->address,
+	    set => { quarantine => 'redirect:held@example.com' },
 	    listen => { chain => ['policy'],
 	    'accept-xclient-from' => ['127.0.0.0/8'] }, extra =>
 	    "filter \"policy\" { type = \"policy\" file = \"$rules\" }\n");

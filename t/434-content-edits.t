@@ -169,6 +169,17 @@ subtest 'what the backend cannot take' => sub {
 	is(length $mta->last->{content}, 915, 'or smaller');
 };
 
+subtest 'there is room for what is added' => sub {
+	my $mta = Backend->start;
+	for my $case ([10_240_000 - 16_384, Module::script(\@says)], [10_240_000],
+	    [10_240_000 - 16_384, set => { received => 'yes' }],
+	    [50_000, Module::script(\@says), set => { 'message-size-limit' => 50_000 }]) {
+		my ($size, @options) = @$case;
+		my $proxy = Proxy->start(backend => $mta->address, @options);
+		is($proxy->client->hello->{SIZE}, $size, "SIZE $size");
+	}
+};
+
 subtest 'a large message in little memory' => sub {
 	my $mta = Backend->start(extensions => ['PIPELINING', 'SIZE 60000000', 'CHUNKING']);
 	my $proxy = Proxy->start(backend => $mta->address, Module::script(\@says),
