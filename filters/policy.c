@@ -100,11 +100,6 @@ edits_of(const struct rules *r)
 {
 	unsigned edits = 0;
 
-	if (rules_quarantines(r))
-		edits |= EDIT_BIT(EDIT_QUARANTINE);
-	/* Local tables that say PREPEND are known. A server that says it has
-	   asked for what was not declared, and the message is not accepted:
-	   most never do. */
 	if (rules_writes_header(r))
 		edits |= EDITS_CONTENT & ~EDIT_BIT(EDIT_REPLACE_BODY);
 	if (rules_edits_envelope(r))
