@@ -104,8 +104,9 @@ edits_of(const struct rules *r)
 		edits |= EDITS_CONTENT & ~EDIT_BIT(EDIT_REPLACE_BODY);
 	if (rules_edits_envelope(r))
 		edits |= EDITS_ENVELOPE;
-	/* A table that may redirect may as well say HOLD. */
-	if (rules_quarantines(r) || rules_edits_envelope(r))
+	/* Not for a server that might say HOLD: most never do, and it would
+	   need the setting quarantine. */
+	if (rules_quarantines(r))
 		edits |= EDIT_BIT(EDIT_QUARANTINE);
 	return edits;
 }

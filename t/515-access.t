@@ -13,6 +13,7 @@ use Run;
 
 my $dir = tempdir('access-XXXXXX', TMPDIR => 1, CLEANUP => 1);
 chmod 0755, $dir;
+mkdir "$dir/held" or die "mkdir: $!";
 
 my @values = (
 	'OK', 'OK x', 'RELAY', '550', '1234567890', 'DUNNO', 'DUNNO x',
@@ -58,6 +59,7 @@ sub proxy
 	my $rules = write_file('policy.rules', $policy);
 
 	return Proxy->start(backend => $mta->address,
+	    set => { quarantine => "maildir:$dir/held" },
 	    listen => { chain => ['policy'],
 	    'accept-xclient-from' => ['127.0.0.0/8'] }, extra =>
 	    "filter \"policy\" { type = \"policy\" file = \"$rules\" }\n");
