@@ -127,8 +127,8 @@ bool rules_has_stage(const struct rules *r, enum rules_stage stage);
 /* Some rule may ask for an edit of header fields or of body lines. */
 bool rules_edits_header(const struct rules *r);
 bool rules_edits_body(const struct rules *r);
-/* A rule, or an entry of a table that is known now, adds, changes or deletes
-   header fields; not only a server that might say so. */
+/* A rule, an entry of a table, or perhaps a server, adds, changes or deletes
+   header fields. */
 bool rules_writes_header(const struct rules *r);
 /* Some rule itself writes a field Authentication-Results. */
 bool rules_adds_authres(const struct rules *r);

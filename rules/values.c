@@ -128,6 +128,18 @@ judge(void *arg, const char *value, const char **warning)
 	return wrong;
 }
 
+static bool
+may_write_header(const struct named_table *t)
+{
+	int s;
+
+	for (s = 0; s < RULES_NSTAGES; s++)
+		if ((t->access & 1u << s) != 0 &&
+		    action_at(A_INSERT_HEADER, (enum rules_stage)s))
+			return true;
+	return (t->checks & 1u << OF_HEADER) != 0;
+}
+
 struct told {
 	struct load		*load;
 	const struct named_table *table;
@@ -149,4 +161,8 @@ table_open_named(struct load *l, struct named_table *t)
 
 	t->rules = l->r;
 	t->table = table_open_for(t->spec, &use, tell, &told);
+	/* A server may say anything that has a place. */
+	if (t->table != NULL && table_is_remote(t->table) &&
+	    may_write_header(t))
+		l->r->writes_header = true;
 }

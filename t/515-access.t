@@ -13,6 +13,7 @@ use Run;
 
 my $dir = tempdir('access-XXXXXX', TMPDIR => 1, CLEANUP => 1);
 chmod 0755, $dir;
+mkdir "$dir/held" or die "mkdir: $!";
 
 my @values = (
 	'OK', 'OK x', 'RELAY', '550', '1234567890', 'DUNNO', 'DUNNO x',
@@ -58,7 +59,7 @@ sub proxy
 	my $rules = write_file('policy.rules', $policy);
 
 	return Proxy->start(backend => $mta->address,
-	    set => { quarantine => 'redirect:held@example.com' },
+	    set => { quarantine => "maildir:$dir/held" },
 	    listen => { chain => ['policy'],
 	    'accept-xclient-from' => ['127.0.0.0/8'] }, extra =>
 	    "filter \"policy\" { type = \"policy\" file = \"$rules\" }\n");
@@ -166,6 +167,53 @@ END
 	my $n = $mta->messages;
 	$c->deliver('a@example.org', ['a@example.com', 'd@example.com']);
 	is(scalar $mta->messages, $n, 'DISCARD');
+};
+
+# The fields in front of the message, which PREPEND has put there.
+sub prepended
+{
+	my ($peer, @lines) = @_;
+
+	$peer->greeting;
+	for my $line ('EHLO c.example', 'MAIL FROM:<p@example.org>', (map {
+	    "RCPT TO:<$_\@example.com>" } qw(alice bad bob alice)), 'DATA') {
+		$peer->send($line);
+		$peer->reply;
+	}
+	$peer->octets("Subject: prepended\r\nX-R: own\r\n\r\nhi\r\n.\r\n");
+	$peer->expect(qr/^250 /, 'accepted');
+	$peer->close;
+}
+
+subtest 'PREPEND' => sub {
+	my $mta = Backend->start;
+	my %table = (
+		s => '{p@example.org = PREPEND X-S: sender}',
+		r => '{alice@example.com = PREPEND X-R: alice  x}, ' .
+		    '{bad@example.com = PREPEND X-R: bad}, ' .
+		    '{bob@example.com = PREPEND X-R: bob}',
+		bad => '{bad@example.com = REJECT}',
+	);
+	my $postfix = Postfix->start(main => {
+		smtpd_recipient_restrictions => join ', ',
+		    "check_sender_access inline:{$table{s}}",
+		    "check_recipient_access inline:{$table{r}}",
+		    "check_recipient_access inline:{$table{bad}}",
+	}) or plan skip_all => $Postfix::why;
+	my $proxy = proxy($mta, <<"END");
+at rcpt
+    use access "inline:{$table{s}}" on sender
+    use access "inline:{$table{r}}"
+    use access "inline:{$table{bad}}"
+END
+	prepended($proxy->client);
+	prepended(Client->connect(port => $postfix->port));
+	my ($ours) = $mta->last->{content} =~ /\A(.*?)\r\nSubject/s;
+	my $theirs = $postfix->wait_mail('alice', qr/^Subject: prepended/m);
+	is_deeply([$ours =~ /^(X-[SR]: .*?)\r?$/mg],
+	    [$theirs =~ /^(X-[SR]: .*)\n(?=(?:.*\n)*?Received:)/mg],
+	    'the same fields in the same order');
+	like($ours, qr/^X-R: bob/m, 'and there are some');
 };
 
 # Files that postmap makes have no lines: the key says where.

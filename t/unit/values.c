@@ -257,9 +257,15 @@ test_remote(void)
 	struct rules *r;
 	size_t i;
 
+	r = policy_load("at connect\n use access \"tcp:127.0.0.1:1\"\n",
+	    &said);
+	ok(!rules_writes_header(r), "there is no header at connect");
+	rules_free(&r);
+	free(said);
 	r = policy_load("at connect\n use access \"tcp:127.0.0.1:1\"\nat "
 	    "rcpt\n use access \"tcp:127.0.0.1:1\"\n", &said);
 	is_str(said, "", "loads");
+	ok(rules_writes_header(r), "it might say PREPEND");
 	for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		s = rules_state_new(r);
 		text = xasprintf("client.name=a.example\nrcpt=a@example.com\n"
