@@ -24,7 +24,7 @@ struct magic_type;
 #define CONTENT_NAMES_MAX	5000	/* part.filename … */
 #define CONTENT_NAME_OCTETS	((size_t)1 << 20)	/* … all together */
 #define CONTENT_LINKS_MAX	1000
-#define CONTENT_MAGIC_MAX	50	/* parts that libmagic looks at: it
+#define CONTENT_MAGIC_MAX	20	/* parts that libmagic looks at: it
 					   takes 1 ms for a text */
 
 /* What the rules of a policy want: bits for content_new(); 0: nothing. */

@@ -97,18 +97,14 @@ body_word(enum param_body body)
 	return "";
 }
 
-/* Encoded words decoded, if there are any. */
+/* Encoded words decoded; a value without any is what came. */
 static struct slice
 decoded(struct rules_state *s, const char *value)
 {
 	struct slice v = text(value);
 	struct buf out;
-	size_t i = 0;
 
-	while (i < v.len && (unsigned char)v.p[i] < 0x80 &&
-	    (v.p[i] != '=' || v.p[i + 1] != '?'))
-		i++;
-	if (i == v.len)
+	if (memmem(v.p, v.len, "=?", 2) == NULL)
 		return v;
 	buf_init(&out, 4 * v.len);
 	words_decode(v, &out);
