@@ -9,6 +9,7 @@ use Test::More;
 use Backend;
 use Cert;
 use Proxy;
+use Wait;
 
 my $mta  = Backend->start('RCPT TO:<slow@' => { hold => 'slow',
     reply => '250 2.1.5 at last' });
@@ -208,8 +209,16 @@ subtest 'any rate will do' => sub {
 	$c->envelope('a@example.org', 'b@example.com');
 	$c->send('DATA');
 	$c->expect(qr/^354 /);
-	for (1 .. 20) {
+	for my $n (1 .. 20) {
 		$c->apart("x\r\n");
+		# So that the backend keeps its patience, too. Its reply is
+		# here before time passes: one turn there, two in the worker.
+		ok(Wait::wait_until(sub {
+			return grep({ ($_->{line} // '') eq 'NOOP' }
+			    @{$mta->{events}}) == $n - 1;
+		}), 'a NOOP for each') if $n > 1;
+		$mta->set;
+		$p->control('sessions') for 1 .. 2;
 		later(250_000, $p);
 	}
 	$c->send('.');
