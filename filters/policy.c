@@ -214,6 +214,15 @@ policy_check(void *priv, FILE *err)
 	rules_check_regexes(p->rules, err);
 }
 
+bool
+policy_reads(const void *priv, enum rules_field f)
+{
+	const struct policy *p;
+
+	OBJ_CAST(p, priv, POLICY_MAGIC);
+	return rules_reads_field(p->rules, f);
+}
+
 void
 policy_trace(void *priv, rules_trace_fn *trace, void *arg)
 {

@@ -17,6 +17,9 @@ extern const struct filter filter_policy;
  */
 void policy_check(void *priv, FILE *err);
 
+/* Does some rule read this field? priv: as below. */
+bool policy_reads(const void *priv, enum rules_field f);
+
 /* Tell of each rule that is looked at, in sessions from now on; priv is that
    of an instance of this filter. NULL: no more. */
 void policy_trace(void *priv, rules_trace_fn *trace, void *arg);

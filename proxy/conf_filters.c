@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "filters/filters.h"
+#include "filters/policy.h"
 #include "proxy/conf_impl.h"
 
 static struct place
@@ -251,6 +252,70 @@ find_filter(const struct conf *c, const char *name)
 	return NULL;
 }
 
+/* "rspamd" of the findings "rspamd.score", "rspamd.scanned" and so on; the
+   length of it, or 0. */
+static size_t
+finder_of(enum rules_field field)
+{
+	const char *name = rules_field_name(field);
+	size_t len = strcspn(name, ".");
+	enum rules_field f;
+
+	for (f = 0; f < RULES_NFIELDS; f++)
+		if (strncmp(rules_field_name(f), name, len) == 0 &&
+		    strcmp(rules_field_name(f) + len, ".scanned") == 0)
+			return len;
+	return 0;
+}
+
+/* Does a filter of this type stand in front of the n-th? */
+static bool
+stands_before(const struct chain_conf *c, size_t n, const char *type,
+    size_t len)
+{
+	size_t i;
+
+	for (i = 0; i < n; i++)
+		if (strlen(c->filters[i]->type->name) == len &&
+		    strncmp(c->filters[i]->type->name, type, len) == 0)
+			return true;
+	return false;
+}
+
+/* A rule that reads what nobody finds out never holds, or always; on another
+   listener it may be right. */
+static void
+warn_of_findings(struct loader *l, const struct conf_listener *on, size_t n)
+{
+	const struct filter_conf *p = on->filters.filters[n];
+	enum rules_field f;
+	size_t len;
+
+	for (f = 0; f < RULES_NFIELDS; f++) {
+		len = finder_of(f);
+		if (len > 0 && policy_reads(p->self.priv, f) &&
+		    !stands_before(&on->filters, n, rules_field_name(f), len))
+			fprintf(l->err, "warning: listener \"%s\": filter "
+			    "\"%s\" reads %s, but no filter of type %.*s "
+			    "stands in front of it\n", on->name, p->name,
+			    rules_field_name(f), (int)len,
+			    rules_field_name(f));
+	}
+}
+
+static void
+check_findings(struct loader *l, const struct conf_listener *on)
+{
+	const struct filter_conf *f;
+	size_t i;
+
+	for (i = 0; i < on->filters.n; i++) {
+		f = on->filters.filters[i];
+		if (f->type == &filter_policy && f->self.priv != NULL)
+			warn_of_findings(l, on, i);
+	}
+}
+
 /* Names that lead nowhere were reported with the listener. */
 void
 conf_load_chains(struct loader *l)
@@ -267,5 +332,6 @@ conf_load_chains(struct loader *l)
 		for (j = 0; l->o->policy == NULL && j < on->chain.n; j++)
 			if ((f = find_filter(l->c, on->chain.v[j])) != NULL)
 				chain_conf_add(&on->filters, f);
+		check_findings(l, on);
 	}
 }

@@ -151,6 +151,22 @@ subtest 'edits' => sub {
 	is(scalar @{$r->{edits}}, 1, 'without a subject');
 };
 
+subtest 'edits, done' => sub {
+	my $p = Scanned->start(backend => $mta->address,
+	    chains => { it => ['it'] },
+	    filters => filter('it', $rspamd->address, 'edits = yes'));
+
+	$p->says('it', "X-Edit: y\r\nX-Score: 7\r\n$clean", qr/^250 /);
+	my $got = $mta->last->{content};
+	like($got, qr/^X-Spam: Yes\r$/m, 'marked');
+	like($got, qr/^X-One: one\r$/m, 'what rspamd adds');
+	unlike($got, qr/^X-Edit/m, '… and removes');
+	$p->says('it', "X-Score: 9\r\n$clean", qr/^250 /);
+	like($mta->last->{content}, qr/^Subject: \[spam\] a word\r$/m, 'the subject');
+	$p->says('it', $clean, qr/^250 /);
+	is($mta->last->{content}, $clean, 'nothing without a reason');
+};
+
 subtest 'nobody there' => sub {
 	my $port = Peer::free_port();
 	my $p = Scanned->start(backend => $mta->address,

@@ -105,6 +105,18 @@ subtest 'edits' => sub {
 	like("@edits", qr/add header X-Spam-Report: .*\r\n\t\*  4\.5 MANY_POINTS/s, 'folded');
 };
 
+subtest 'edits, done' => sub {
+	my $p = Scanned->start(backend => $mta->address,
+	    chains => { it => ['it'] },
+	    filters => filter('it', $spamd->address, 'edits = yes', 'refuse = no'));
+
+	$p->says('it', "X-Spam-Flag: NO\r\n$some", qr/^250 /);
+	my $got = $mta->last->{content};
+	unlike($got, qr/^X-Spam-Flag/m, 'what was there has gone');
+	like($got, qr/^X-Spam-Report:.*\r\n\t\*  4\.5 MANY_POINTS/ms, 'what spamd says has come');
+	like($got, qr/\r\n\r\nhello\r\n\z/, 'the body is as it was');
+};
+
 # Commands, in the order of the head, and the message.
 sub request
 {

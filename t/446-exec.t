@@ -116,7 +116,7 @@ subtest 'the example' => sub {
 subtest 'what it gets' => sub {
 	my $it = script('gets', "cat >$dir/message; env >$dir/env; " .
 	    "ls -l /proc/\$\$/fd >$dir/fds; echo \"\$#:\$*\" >$dir/args; " .
-	    "grep -E '^Sig(Blk|Ign)' /proc/\$\$/status >$dir/signals");
+	    "grep -E '^Sig(Blk|Ign)' /proc/self/status >$dir/signals");
 	my $p = Scanned->start(backend => $mta->address, chains => {},
 	    listen => [{ chain => ['it'], 'accept-xclient-from' => ['127.0.0.0/8'] }],
 	    filters => filter('it', [$it, 'a b', '$SENDER; x']));
