@@ -149,6 +149,8 @@ SRCS = \
 	filters/links.c \
 	filters/packed.c \
 	filters/magic_type.c \
+	filters/checks_type.c \
+	filters/checks_scan.c \
 	filters/chain.c \
 	filters/chain_slot.c \
 	filters/chain_content.c \
