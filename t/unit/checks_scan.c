@@ -264,7 +264,7 @@ test_types(void)
 		    types[i].type, types[i].boundary);
 		scan_all(in.p, in.len, 1000, false, &out);
 		ok((strstr(out.p, "m:Is: one|") != NULL) == types[i].yes,
-		    one_line(types[i].type));
+		    "%s", one_line(types[i].type));
 	}
 	buf_fini(&in);
 	buf_fini(&out);
@@ -496,7 +496,7 @@ test_body_start(void)
 		checks_scan_init(&s, false, false);
 		scan(&s, bodies[i].in, strlen(bodies[i].in), 3, &out);
 		ok(checks_scan_lacks_empty_line(&s, &at) == bodies[i].lacks,
-		    one_line(bodies[i].in));
+		    "%s", one_line(bodies[i].in));
 		is_int((int)at, bodies[i].at, "where the body starts");
 		checks_scan_fini(&s);
 	}
