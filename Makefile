@@ -157,6 +157,7 @@ SRCS = \
 	filters/chain_record.c \
 	filters/policy_content.c \
 	filters/policy_work.c \
+	filters/policy_lines.c \
 	filters/policy_env.c \
 	filters/policy_ask.c \
 	filters/policy.c \
@@ -198,6 +199,7 @@ SRCS = \
 	proxy/session_filters.c \
 	proxy/session_edit.c \
 	proxy/session_rewrite.c \
+	proxy/session_octets.c \
 	proxy/session_received.c \
 	proxy/session_quarantine.c \
 	proxy/hosts.c \

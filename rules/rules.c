@@ -191,6 +191,18 @@ rules_edits_header(const struct rules *r)
 }
 
 bool
+rules_writes_lines(const struct rules *r)
+{
+	return r->writes_lines;
+}
+
+bool
+rules_reads_lines(const struct rules *r)
+{
+	return r->reads_lines || rules_reads_field(r, FIELD_BODY_LINE);
+}
+
+bool
 rules_edits_body(const struct rules *r)
 {
 	return r->edits_body;

@@ -143,6 +143,7 @@ struct named_table {
 	unsigned	 access;	/* stages of "use access", as bits */
 	unsigned	 checks;	/* OF_HEADER, OF_BODY, as bits */
 	struct rules	*rules;		/* that it belongs to */
+	struct load	*load;		/* while it is read; or NULL */
 };
 
 struct variable {
@@ -280,6 +281,8 @@ struct rules {
 	bool			 tempfail_on_limit;
 	bool			 edits_header, edits_body, edits_envelope;
 	bool			 writes_header;	/* a rule, or an entry there is */
+	bool			 writes_lines;	/* an entry of checks */
+	bool			 reads_lines;	/* a rule at body, no table */
 	bool			 adds_authres;	/* a rule itself */
 	bool			 quarantines;	/* a rule, or an entry there is */
 	size_t			 nrules;

@@ -297,6 +297,9 @@ run_entry(struct run *run, const struct entry *e)
 {
 	bool held;
 
+	if (run->env->only_checks && e->body == NULL &&
+	    e->rule->action != A_BODY_CHECKS)
+		return;
 	run->rule = e->rule;
 	run->ntests = 0;
 	held = eval_condition(run, e->cond);
