@@ -207,7 +207,7 @@ find_boundary(struct checks_scan *s, struct slice text)
 	const struct scan_boundary *b;
 	unsigned i = s->nboundaries;
 
-	if (text.len < 2 || text.p[0] != '-' || text.p[1] != '-')
+	if (text.len < 3 || text.p[0] != '-' || text.p[1] != '-')
 		return;
 	while (i-- > 0) {
 		b = &s->boundaries[i];

@@ -141,6 +141,7 @@ static const struct {
 	{ "multipart/mixed; boundary=x\r\nContent-Type: text/plain", "x",
 	    true },
 	{ "multipart/mixed; boundary=\"\"", "x", true },
+	{ "multipart/mixed; boundary=\"\"", "", false },
 	{ "(a (b) ) multipart (x) / (y) mixed (z) ; (q) boundary (r) = (s) x",
 	    "x", true },
 	{ "multipart/mixed; boundary=\"x \"", "x", false },
