@@ -37,6 +37,35 @@ policy_lines_fini(struct policy_txn *pt)
 	buf_fini(&pt->kept);
 }
 
+static void
+ask_for(const struct policy_session *ps, uint64_t offset, uint64_t octets,
+    struct slice value)
+{
+	struct txn_edit e = {
+		.kind = EDIT_REPLACE_OCTETS, .offset = offset,
+		.octets = octets, .value = value.p, .len = value.len,
+	};
+
+	chain_edit(ps->slot, &e);
+}
+
+/*
+ * What was looked at as body must not become part of the header behind us, by
+ * an edit or because the next server reads it so. Only a policy that edits does
+ * this, as cleanup(8) does it to every message: others may not ask for it.
+ */
+static void
+separate_body(const struct policy_session *ps, struct policy_txn *pt)
+{
+	uint64_t at;
+
+	if (pt->separated || !rules_writes_lines(ps->policy->rules) ||
+	    !checks_scan_lacks_empty_line(&pt->scan, &at))
+		return;
+	ask_for(ps, at, 0, SLICE("\r\n", 2));
+	pt->separated = true;
+}
+
 /* Stages */
 
 /* RULES_NSTAGES: none. */
@@ -90,6 +119,7 @@ policy_next_line(struct policy_session *ps)
 		return true;
 	}
 	while (scan(ps, ps->slot->txn)) {
+		separate_body(ps, ps->slot->txn);
 		ps->stage = first_stage(r, &ps->line);
 		if (ps->stage != RULES_NSTAGES &&
 		    rules_has_stage(r, ps->stage))
@@ -151,18 +181,6 @@ policy_is_too_deep(const struct policy_session *ps)
 
 /* Edits */
 
-static void
-ask_for(const struct policy_session *ps, uint64_t offset, uint64_t octets,
-    struct slice value)
-{
-	struct txn_edit e = {
-		.kind = EDIT_REPLACE_OCTETS, .offset = offset,
-		.octets = octets, .value = value.p, .len = value.len,
-	};
-
-	chain_edit(ps->slot, &e);
-}
-
 /* Lines of a header that are to follow the first begin with white space, and
    no CR is alone. */
 static void
@@ -177,28 +195,12 @@ add_lines(struct buf *out, const char *text)
 			buf_addc(out, *text == '\r' ? ' ' : *text);
 }
 
-/* What is body must not become part of the header because it is changed, or
-   because something is gone in front of it. */
-static void
-separate_body(const struct policy_session *ps)
-{
-	struct policy_txn *pt = ps->slot->txn;
-	uint64_t at;
-
-	if (pt->separated || ps->line.top ||
-	    !checks_scan_lacks_empty_line(&pt->scan, &at))
-		return;
-	ask_for(ps, at, 0, SLICE("\r\n", 2));
-	pt->separated = true;
-}
-
 void
 policy_edit_line(const struct policy_session *ps, const struct rules_edit *e)
 {
 	const struct scan_line *l = &ps->line;
 	struct buf text;
 
-	separate_body(ps);
 	buf_init(&text, KEPT_MAX);
 	if (e->kind != RULES_DELETE_LINE)
 		add_lines(&text, e->value);
