@@ -94,6 +94,7 @@ SRCS = \
 	rules/cdb.c \
 	rules/compose.c \
 	rules/subst.c \
+	rules/literals.c \
 	rules/patterns.c \
 	rules/regex_rule.c \
 	rules/pcre.c \
@@ -122,6 +123,7 @@ SRCS = \
 	rules/entry.c \
 	rules/values.c \
 	rules/question.c \
+	rules/set.c \
 	rules/eval.c \
 	rules/eval_text.c \
 	rules/act.c \
@@ -289,6 +291,7 @@ $O/t/bench-idle: t/bench/idle.c
 	$(Q)$(CC) -std=c11 $(WARN) $(CPPFLAGS) $(CFLAGS) -o $@ $< $(LDLIBS)
 
 $O/t/bench-rules $O/t/bench-mime: $O/t/bench-%: t/bench/%.c $O/lib.a
+$O/t/bench-rules $O/t/bench-patterns: $O/t/bench-%: t/bench/%.c $O/lib.a
 	@mkdir -p $(@D)
 	@echo "  LINK  $@"
 	$(Q)$(CC) -std=c11 $(WARN) $(CPPFLAGS) $(CFLAGS) -o $@ $^ $(LDLIBS)
@@ -301,6 +304,9 @@ bench-run: all $O/t/bench-idle $O/t/bench-rules $O/t/bench-mime
 	$O/t/bench-rules
 	VRATAR=./$(PROG) perl t/bench/policy.pl
 	$O/t/bench-mime
+bench-run: all $O/t/bench-idle $O/t/bench-rules $O/t/bench-patterns
+	$O/t/bench-rules
+	$O/t/bench-patterns
 	VRATAR=./$(PROG) IDLE=$O/t/bench-idle perl t/bench/compare.pl
 
 $O/t/fuzz-%: $O/t/fuzz/%.o $O/lib.a

@@ -70,6 +70,7 @@ rules_free(struct rules **rp)
 	free(r->tables.v);
 	free(r->variables.v);
 	free(r->blocks.v);
+	sets_free(r);
 	free(r->regexes.v);
 	free_files(r);
 	arena_fini(&r->arena);
@@ -115,6 +116,7 @@ finish(struct load *l)
 	plan_finish(r);
 	make_nodes(r);
 	r->loaded = true;
+	sets_make(r);
 	r->scratch.values = xcalloc(r->slots.n + 1,
 	    sizeof(r->scratch.values[0]));
 	r->scratch.epochs = xcalloc(r->slots.n + 1,

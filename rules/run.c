@@ -383,6 +383,7 @@ run_start(struct run *run)
 	if (++run->r->scratch.epoch == 0) {
 		memset(run->r->scratch.epochs, 0, run->r->slots.n *
 		    sizeof(run->r->scratch.epochs[0]));
+		sets_forget(run->r);
 		run->r->scratch.epoch = 1;
 	}
 }
