@@ -290,8 +290,7 @@ $O/t/bench-idle: t/bench/idle.c
 	@echo "  CC    $<"
 	$(Q)$(CC) -std=c11 $(WARN) $(CPPFLAGS) $(CFLAGS) -o $@ $< $(LDLIBS)
 
-$O/t/bench-rules $O/t/bench-mime: $O/t/bench-%: t/bench/%.c $O/lib.a
-$O/t/bench-rules $O/t/bench-patterns: $O/t/bench-%: t/bench/%.c $O/lib.a
+$O/t/bench-rules $O/t/bench-mime $O/t/bench-patterns: $O/t/bench-%: t/bench/%.c $O/lib.a
 	@mkdir -p $(@D)
 	@echo "  LINK  $@"
 	$(Q)$(CC) -std=c11 $(WARN) $(CPPFLAGS) $(CFLAGS) -o $@ $^ $(LDLIBS)
@@ -300,13 +299,12 @@ bench:
 	@contrib/setup.sh $(BUILD_DEPS) $(CHECK_DEPS) haproxy strace
 	@$(MAKE) --no-print-directory bench-run
 
-bench-run: all $O/t/bench-idle $O/t/bench-rules $O/t/bench-mime
-	$O/t/bench-rules
-	VRATAR=./$(PROG) perl t/bench/policy.pl
-	$O/t/bench-mime
-bench-run: all $O/t/bench-idle $O/t/bench-rules $O/t/bench-patterns
+bench-run: all $O/t/bench-idle $O/t/bench-rules $O/t/bench-mime \
+    $O/t/bench-patterns
 	$O/t/bench-rules
 	$O/t/bench-patterns
+	VRATAR=./$(PROG) perl t/bench/policy.pl
+	$O/t/bench-mime
 	VRATAR=./$(PROG) IDLE=$O/t/bench-idle perl t/bench/compare.pl
 
 $O/t/fuzz-%: $O/t/fuzz/%.o $O/lib.a
