@@ -94,6 +94,7 @@ SRCS = \
 	rules/cdb.c \
 	rules/compose.c \
 	rules/subst.c \
+	rules/literals.c \
 	rules/patterns.c \
 	rules/regex_rule.c \
 	rules/pcre.c \
@@ -122,6 +123,7 @@ SRCS = \
 	rules/entry.c \
 	rules/values.c \
 	rules/question.c \
+	rules/set.c \
 	rules/eval.c \
 	rules/eval_text.c \
 	rules/act.c \
@@ -149,12 +151,15 @@ SRCS = \
 	filters/links.c \
 	filters/packed.c \
 	filters/magic_type.c \
+	filters/checks_type.c \
+	filters/checks_scan.c \
 	filters/chain.c \
 	filters/chain_slot.c \
 	filters/chain_content.c \
 	filters/chain_record.c \
 	filters/policy_content.c \
 	filters/policy_work.c \
+	filters/policy_lines.c \
 	filters/policy_env.c \
 	filters/policy_ask.c \
 	filters/policy.c \
@@ -196,6 +201,7 @@ SRCS = \
 	proxy/session_filters.c \
 	proxy/session_edit.c \
 	proxy/session_rewrite.c \
+	proxy/session_octets.c \
 	proxy/session_received.c \
 	proxy/session_quarantine.c \
 	proxy/hosts.c \
@@ -284,7 +290,7 @@ $O/t/bench-idle: t/bench/idle.c
 	@echo "  CC    $<"
 	$(Q)$(CC) -std=c11 $(WARN) $(CPPFLAGS) $(CFLAGS) -o $@ $< $(LDLIBS)
 
-$O/t/bench-rules $O/t/bench-mime: $O/t/bench-%: t/bench/%.c $O/lib.a
+$O/t/bench-rules $O/t/bench-mime $O/t/bench-patterns: $O/t/bench-%: t/bench/%.c $O/lib.a
 	@mkdir -p $(@D)
 	@echo "  LINK  $@"
 	$(Q)$(CC) -std=c11 $(WARN) $(CPPFLAGS) $(CFLAGS) -o $@ $^ $(LDLIBS)
@@ -293,8 +299,10 @@ bench:
 	@contrib/setup.sh $(BUILD_DEPS) $(CHECK_DEPS) haproxy strace
 	@$(MAKE) --no-print-directory bench-run
 
-bench-run: all $O/t/bench-idle $O/t/bench-rules $O/t/bench-mime
+bench-run: all $O/t/bench-idle $O/t/bench-rules $O/t/bench-mime \
+    $O/t/bench-patterns
 	$O/t/bench-rules
+	$O/t/bench-patterns
 	VRATAR=./$(PROG) perl t/bench/policy.pl
 	$O/t/bench-mime
 	VRATAR=./$(PROG) IDLE=$O/t/bench-idle perl t/bench/compare.pl

@@ -270,6 +270,7 @@ is_valid(const struct txn_edit *e)
 	case EDIT_DELETE_HEADER:
 		return is_field_name(e->name);	/* rewrite.h: any value */
 	case EDIT_REPLACE_BODY:
+	case EDIT_REPLACE_OCTETS:
 		return e->value != NULL || e->len == 0;
 	case EDIT_ADD_RCPT:
 		return is_mailbox(e->value, false) &&

@@ -193,6 +193,7 @@ new_line(struct header_parser *p, struct slice *rest)
 		return HEADER_MORE;
 	}
 	if (first && is_mailbox_line(p->text.p, p->text.len)) {
+		p->state = AT_START;	/* there may be another one */
 		buf_reset(&p->text);
 		return HEADER_MORE;
 	}

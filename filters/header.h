@@ -5,8 +5,8 @@
  * The header ends at the first empty line, or in front of the first line that
  * is neither a field nor the continuation of one: that line is body, as it is
  * for Postfix. A LF ends a line with or without CR (a message with a bare LF
- * is refused elsewhere, unless it is BINARYMIME). A line "From " at the very
- * start, as mailbox files have it, is no field and does not end the header.
+ * is refused elsewhere, unless it is BINARYMIME). Lines "From " at the very
+ * start, as mailbox files have them, are no fields and do not end the header.
  *
  * The parser takes pieces of any size and gives the same fields for any
  * split. What it keeps is limited; past the limits it says HEADER_TOO_BIG and

@@ -1,8 +1,8 @@
 /*
  * policy - the filter that runs rules.
  *
- * Each event is a stage of the rules; the body is one stage for each of its
- * lines, and the line without an end comes with eom. What a stage says is
+ * Each event is a stage of the rules; content is one stage for each of its
+ * lines (policy_lines.c), and the last one comes with eom. What a stage says is
  * handed on: the verdict with its reply and its place, edits, a delay, a
  * route; what rules only wanted to tell goes to the log.
  */
@@ -18,9 +18,6 @@
 #include "base/mem.h"
 #include "filters/magic_type.h"
 #include "filters/policy_impl.h"
-
-#define LINE_MAX_OCTETS	((size_t)64 << 10)	/* then a line is cut */
-#define PIECE_MAX	((size_t)256 << 10)	/* what an event may bring */
 
 struct policy_settings {
 	char		*file;
@@ -51,21 +48,6 @@ has_backend(void *arg, const char *name)
 	return false;
 }
 
-/*
- * What rules may want and this version cannot give, because it does not look
- * into the parts of a message. header_checks are for the headers of parts, too,
- * so none of this is a mistake; but who writes it has to know.
- */
-static void
-warn_of_parts(const struct rules *r, const char *file, FILE *err)
-{
-	if (rules_has_stage(r, RULES_MIME_HEADER) ||
-	    rules_has_stage(r, RULES_NESTED_HEADER))
-		fprintf(err, "%s: warning: checks of headers look at the "
-		    "header of the message only: this version does not see "
-		    "the parts of a message\n", file);
-}
-
 static unsigned
 events_of(const struct rules *r)
 {
@@ -80,8 +62,6 @@ events_of(const struct rules *r)
 		{ RULES_RCPT, 1u << EV_RCPT },
 		{ RULES_DATA, 1u << EV_DATA },
 		{ RULES_HEADER, 1u << EV_HEADER },
-		/* The last line of a body may have no end. */
-		{ RULES_BODY, 1u << EV_BODY | 1u << EV_EOM },
 		{ RULES_EOM, 1u << EV_EOM },
 	};
 	unsigned events = 0;
@@ -90,6 +70,11 @@ events_of(const struct rules *r)
 	for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
 		if (rules_has_stage(r, rows[i].stage))
 			events |= rows[i].events;
+	/* The last line may have no end. */
+	if (policy_scans(r)) {
+		events &= ~(1u << EV_HEADER);
+		events |= 1u << EV_CONTENT | 1u << EV_EOM;
+	}
 	if (content_wants(r) != 0)
 		events |= 1u << EV_HEADER | 1u << EV_BODY | 1u << EV_EOM;
 	return events;
@@ -107,6 +92,8 @@ edits_of(const struct rules *r)
 		edits |= EDIT_BIT(EDIT_QUARANTINE);
 	if (rules_writes_header(r))
 		edits |= EDITS_CONTENT & ~EDIT_BIT(EDIT_REPLACE_BODY);
+	if (rules_writes_lines(r))
+		edits |= EDIT_BIT(EDIT_REPLACE_OCTETS);
 	if (rules_edits_envelope(r))
 		edits |= EDITS_ENVELOPE;
 	return edits;
@@ -167,7 +154,6 @@ policy_setup(struct filter_instance *self, const void *settings,
 	}
 	if ((r = rules_load(s->file, &o, host->err)) == NULL)
 		return -1;
-	warn_of_parts(r, s->file, host->err);
 	p = xcalloc(1, sizeof(*p));
 	p->magic = POLICY_MAGIC;
 	p->rules = r;
@@ -271,41 +257,6 @@ edit(const struct policy_session *ps, enum txn_edit_kind kind, unsigned nth,
 	chain_edit(ps->slot, &e);
 }
 
-/* An edit of the field that is being looked at; line: "NAME: VALUE" that takes
-   its place or is put in front of it, or NULL. */
-static void
-edit_field(const struct policy_session *ps, enum txn_edit_kind kind,
-    const char *line)
-{
-	const struct policy_txn *pt = ps->slot->txn;
-	const char *colon = line != NULL ? strchr(line, ':') : NULL;
-	struct txn_edit e = { .kind = kind, .field = pt->nfields };
-	char *name;
-
-	if (colon != NULL) {
-		name = xstrndup(line, (size_t)(colon - line));
-		e.value = colon + 1 + strspn(colon + 1, " ");
-	} else
-		name = xstrndup(ps->header->name.p, ps->header->name.len);
-	e.name = name;
-	chain_edit(ps->slot, &e);
-	free(name);
-}
-
-/* An edit of the line that is being looked at. */
-static void
-edit_line(const struct policy_session *ps, const struct rules_edit *e)
-{
-	if (ps->header == NULL)		/* not declared: that is a failure */
-		edit(ps, EDIT_REPLACE_BODY, 0, NULL, NULL);
-	else if (e->kind == RULES_REPLACE_LINE)
-		edit_field(ps, EDIT_CHANGE_HEADER, e->value);
-	else if (e->kind == RULES_DELETE_LINE)
-		edit_field(ps, EDIT_DELETE_HEADER, NULL);
-	else
-		edit_field(ps, EDIT_INSERT_HEADER, e->value);
-}
-
 static void
 apply_edit(const struct policy_session *ps, const struct rules_edit *e)
 {
@@ -339,7 +290,7 @@ apply_edit(const struct policy_session *ps, const struct rules_edit *e)
 	case RULES_REPLACE_LINE:
 	case RULES_DELETE_LINE:
 	case RULES_PREPEND_LINE:
-		edit_line(ps, e);
+		policy_edit_line(ps, e);
 		break;
 	}
 }
@@ -400,49 +351,25 @@ fail(const struct policy_session *ps, const struct rules_outcome *o)
 
 /* Running */
 
-/* Cut the next line out of the body; the last one when there is no more. */
-static bool
-next_line(struct policy_session *ps)
-{
-	struct policy_txn *pt = ps->slot->txn;
-	const char *p = pt->body.p + pt->at, *lf;
-	size_t left = pt->body.len - pt->at, len, room = LINE_MAX_OCTETS;
-
-	lf = memchr(p, '\n', left < room ? left : room);
-	if (lf == NULL && left < room && (left == 0 || !ps->finishing))
-		return false;
-	len = lf != NULL ? (size_t)(lf - p) : left < room ? left : room;
-	pt->at += len + (lf != NULL);
-	if (len > 0 && p[len - 1] == '\r')
-		len--;
-	ps->line = SLICE(p, len);
-	return true;
-}
-
-/* Lines that were run make room. */
-static void
-drop_lines(struct policy_txn *pt)
-{
-	if (pt->at == 0)
-		return;
-	pt->body.len -= pt->at;
-	memmove(pt->body.p, pt->body.p + pt->at, pt->body.len);
-	pt->at = 0;
-}
-
 /* Is there another stage of the same event? */
 static bool
 next_stage(struct policy_session *ps)
 {
-	if (ps->stage != RULES_BODY)
+	if (!ps->scanning || ps->stage == RULES_EOM)
 		return false;
-	if (next_line(ps))
+	if (policy_next_line(ps))
 		return true;
-	drop_lines(ps->slot->txn);
-	if (!ps->finishing)
-		return false;
 	ps->stage = RULES_EOM;
-	return true;
+	return ps->finishing;
+}
+
+/* As Postfix does, whoever may have asked for something there. */
+static enum verdict
+refuse_depth(const struct policy_session *ps)
+{
+	chain_reply(ps->slot, 550, "5.6.0",
+	    "MIME nesting exceeds safety limit");
+	return V_REJECT;
 }
 
 /*
@@ -456,10 +383,14 @@ run(struct policy_session *ps)
 	struct rules_outcome out;
 	struct rules_env env;
 
-	policy_env(ps, &env);
 	do {
+		if (ps->stage == RULES_EOM && policy_is_too_deep(ps))
+			return refuse_depth(ps);
+		policy_env(ps, &env);
 		switch (rules_run(ps->state, ps->stage, &env, &out)) {
 		case RULES_WAIT:
+			if (ps->scanning)
+				policy_keep_lines(ps);
 			return V_WAIT;
 		case RULES_FAILED:
 			fail(ps, &out);
@@ -480,7 +411,8 @@ forget_txn(struct chain_slot *slot)
 
 	if (pt == NULL)
 		return;
-	buf_fini(&pt->body);
+	if (pt->begun)
+		policy_lines_fini(pt);
 	content_free(&pt->content);
 }
 
@@ -511,8 +443,7 @@ session_of(struct chain_slot *slot)
 	ps->txn = NULL;
 	ps->rcpt = NULL;
 	ps->header = NULL;
-	ps->line = SLICE("", 0);
-	ps->finishing = ps->failed = false;
+	ps->scanning = ps->finishing = ps->failed = false;
 	return ps;
 }
 
@@ -533,7 +464,7 @@ in_txn(struct chain_slot *slot, const struct txn *t, enum rules_stage stage)
 
 	if (!pt->begun) {
 		pt->begun = true;
-		buf_init(&pt->body, LINE_MAX_OCTETS + PIECE_MAX);
+		policy_lines_init(pt, ps->policy->rules);
 		rules_end_txn(ps->state);
 	}
 	ps->txn = t;
@@ -598,41 +529,46 @@ policy_header(struct chain_slot *slot, struct txn *t, const struct header *h)
 	struct policy_session *ps = in_txn(slot, t, RULES_HEADER);
 	struct content *content = content_of(ps);
 
-	((struct policy_txn *)slot->txn)->nfields++;
 	if (content != NULL)
 		content_header(content, h);
-	if (!rules_has_stage(ps->policy->rules, RULES_HEADER))
+	if (!rules_has_stage(ps->policy->rules, RULES_HEADER) ||
+	    policy_scans(ps->policy->rules))
 		return V_CONTINUE;
 	ps->header = h;
 	return run(ps);
 }
 
 static enum verdict
+policy_content(struct chain_slot *slot, struct txn *t, const char *p,
+    size_t len)
+{
+	struct policy_session *ps = in_txn(slot, t, RULES_DATA);
+	struct policy_txn *pt = slot->txn;
+
+	ps->scanning = true;
+	pt->in = SLICE(p, len);
+	pt->input_is_kept = false;
+	return policy_next_line(ps) ? run(ps) : V_CONTINUE;
+}
+
+static enum verdict
 policy_body(struct chain_slot *slot, struct txn *t, const char *p, size_t len)
 {
-	struct policy_session *ps = in_txn(slot, t, RULES_BODY);
-	struct policy_txn *pt = slot->txn;
-	struct content *content = content_of(ps);
+	struct content *content = content_of(in_txn(slot, t, RULES_BODY));
 
 	if (content != NULL)
 		content_body(content, p, len);
-	if (!rules_has_stage(ps->policy->rules, RULES_BODY))
-		return V_CONTINUE;
-	buf_add(&pt->body, p, len);
-	if (pt->body.failed)		/* a piece is never so large */
-		return V_FAIL;
-	if (next_line(ps))
-		return run(ps);
 	return V_CONTINUE;
 }
 
-/* What is left of the body, and eom. */
+/* What is left of the lines, and eom. */
 static enum verdict
 judge(struct policy_session *ps)
 {
 	enum verdict v;
 
-	if (!rules_has_stage(ps->policy->rules, RULES_BODY) || !next_line(ps))
+	ps->scanning = policy_scans(ps->policy->rules);
+	if (!ps->scanning || !policy_next_line(ps))
 		ps->stage = RULES_EOM;
 	v = run(ps);
 	if (v != V_WAIT)
@@ -652,7 +588,7 @@ policy_judge(struct policy_session *ps)
 static enum verdict
 policy_eom(struct chain_slot *slot, struct txn *t)
 {
-	struct policy_session *ps = in_txn(slot, t, RULES_BODY);
+	struct policy_session *ps = in_txn(slot, t, RULES_DATA);
 	struct content *content = content_of(ps);
 
 	ps->finishing = true;
@@ -731,6 +667,7 @@ const struct filter filter_policy = {
 	.mail		= policy_mail,
 	.rcpt		= policy_rcpt,
 	.data		= policy_data,
+	.content	= policy_content,
 	.header		= policy_header,
 	.body		= policy_body,
 	.eom		= policy_eom,

@@ -58,15 +58,19 @@ with_lf(struct rules_state *s, struct slice raw)
 }
 
 static struct slice
-header_value(struct rules_state *s, const struct header *h)
+without_blanks(struct slice v)
 {
-	struct slice v = with_lf(s, h->raw);
-
 	while (v.len > 0 && (*v.p == ' ' || *v.p == '\t')) {
 		v.p++;
 		v.len--;
 	}
 	return v;
+}
+
+static struct slice
+header_value(struct rules_state *s, const struct header *h)
+{
+	return without_blanks(with_lf(s, h->raw));
 }
 
 static struct slice
@@ -391,21 +395,71 @@ envelope_field(const struct txn *t, const struct txn_rcpt *r,
 }
 
 static void
+header_field(const struct header *h, struct rules_state *s,
+    enum rules_field field, struct rules_value *v)
+{
+	if (field == FIELD_HEADER_NAME)
+		v->text = h->name;
+	else if (field == FIELD_HEADER_VALUE)
+		v->text = header_value(s, h);
+	else
+		v->text = header_line(s, h);
+}
+
+/* The same of a line that was scanned: it has a colon. */
+static void
+scanned_field(struct slice line, enum rules_field field,
+    struct rules_value *v)
+{
+	const char *colon = memchr(line.p, ':', line.len);
+	size_t name = (size_t)(colon - line.p);
+
+	if (field == FIELD_HEADER_LINE)
+		v->text = line;
+	else if (field == FIELD_HEADER_NAME)
+		v->text = SLICE(line.p, name);
+	else
+		v->text = without_blanks(SLICE(colon + 1,
+		    line.len - name - 1));
+}
+
+/* Of the line that is looked at. */
+static bool
+line_field(const struct policy_session *ps, struct rules_state *s,
+    enum rules_field field, struct rules_value *v)
+{
+	const struct scan_line *l = &ps->line;
+
+	switch (field) {
+	case FIELD_HEADER_NAME:
+	case FIELD_HEADER_VALUE:
+	case FIELD_HEADER_LINE:
+		if (ps->header != NULL)
+			header_field(ps->header, s, field, v);
+		else if (ps->scanning && l->class < SCAN_BODY)
+			scanned_field(l->text, field, v);
+		return true;
+	case FIELD_BODY_LINE:
+		v->text = l->line;
+		return true;
+	case FIELD_BODY_PIECE:
+		if (l->class == SCAN_BODY)
+			v->text = l->text;
+		return true;
+	default:
+		return false;
+	}
+}
+
+static void
 message_field(const struct policy_session *ps, struct rules_state *s,
     enum rules_field field, const char *name, struct rules_value *v)
 {
 	const struct policy_txn *pt = ps->slot->txn;
-	const struct header *h = ps->header;
 
-	if (field == FIELD_HEADER_NAME && h != NULL)
-		v->text = h->name;
-	else if (field == FIELD_HEADER_VALUE && h != NULL)
-		v->text = header_value(s, h);
-	else if (field == FIELD_HEADER_LINE && h != NULL)
-		v->text = header_line(s, h);
-	else if (field == FIELD_BODY_LINE)
-		v->text = ps->line;
-	else if (field == FIELD_HEADER)
+	if (line_field(ps, s, field, v))
+		return;
+	if (field == FIELD_HEADER)
 		v->text = decoded(s, first_header(ps->txn, name));
 	else if (field == FIELD_HEADERS)
 		headers(s, ps->txn, name, v);
@@ -440,6 +494,9 @@ policy_env(const struct policy_session *ps, struct rules_env *env)
 		.field = give_field, .ask = policy_ask, .arg = (void *)ps,
 		.session = ps->slot->id,
 		.name_failed = ps->slot->facts->name_failed,
+		.mime_header = ps->scanning && ps->line.class == SCAN_MIME,
+		.only_checks = ps->scanning && ps->stage == RULES_BODY &&
+		    ps->line.line.p == NULL,
 		.trace = ps->policy->trace,
 		.trace_arg = ps->policy->trace_arg,
 	};

@@ -3,6 +3,7 @@
  * for policy*.c only.
  *
  *	policy.c	events → stages; outcomes → verdicts and edits
+ *	policy_lines.c	content → lines for header_checks and the like
  *	policy_env.c	the facts that rules read
  *	policy_content.c what of the content they read
  *	policy_work.c	what is too long for the loop
@@ -14,6 +15,7 @@
 #include <sys/queue.h>
 
 #include "base/obj.h"
+#include "filters/checks_scan.h"
 #include "filters/filter.h"
 #include "filters/policy.h"
 #include "filters/policy_content.h"
@@ -52,9 +54,9 @@ struct policy_session {
 	/* What it is about; the chain's */
 	const struct txn	*txn;
 	const struct txn_rcpt	*rcpt;
-	const struct header	*header;
-	struct slice		 line;		/* of the body; in the
-						   transaction's memory */
+	const struct header	*header;	/* at EV_HEADER */
+	struct scan_line	 line;		/* at EV_CONTENT */
+	bool			 scanning;	/* the event is about lines */
 	bool			 finishing;	/* eom follows the last line */
 	bool			 failed;	/* a stage of this event */
 	struct policy_work	*work;		/* that eom waits for; or NULL */
@@ -63,11 +65,33 @@ struct policy_session {
 /* The slot's transaction memory. */
 struct policy_txn {
 	bool			 begun;
-	unsigned		 nfields;	/* of the header, so far */
-	struct buf		 body;		/* lines not run yet; ours */
-	size_t			 at;		/* in body */
+	struct checks_scan	 scan;		/* of the content */
+	struct slice		 in;		/* not scanned yet: the chain's,
+						   or in rest */
+	struct buf		 rest;		/* in, while we wait; ours */
+	struct buf		 kept;		/* what ps->line points to, while
+						   we wait; ours */
+	bool			 input_is_kept, line_is_kept;
+	bool			 separated;	/* an edit has put an empty line
+						   in front of the body */
 	struct content		*content;	/* ours; or NULL */
 };
+
+/* policy_lines.c */
+/* Is content looked at line by line, and not only as fields? */
+bool policy_scans(const struct rules *r);
+void policy_lines_init(struct policy_txn *pt, const struct rules *r);
+void policy_lines_fini(struct policy_txn *pt);
+/* The next stage for the content that has come, with its line. False: no
+   more of it. */
+bool policy_next_line(struct policy_session *ps);
+/* The octets of the event are gone when it is over. */
+void policy_keep_lines(struct policy_session *ps);
+/* Postfix would refuse the message for its nesting. */
+bool policy_is_too_deep(const struct policy_session *ps);
+/* An edit of the line that is being looked at. */
+void policy_edit_line(const struct policy_session *ps,
+    const struct rules_edit *e);
 
 /* policy_env.c */
 void policy_env(const struct policy_session *ps, struct rules_env *env);

@@ -45,6 +45,7 @@ struct rewrite {
 	unsigned		 ncame;
 	const char		*filters[FILTERS_MAX];
 	unsigned		 nfilters;
+	bool			 no_mailbox_line;	/* any more */
 	bool			 changed;
 };
 
@@ -317,6 +318,51 @@ change(struct rewrite *r, const struct txn_edit *e, bool smtputf8)
 	}
 }
 
+/* The field that has this octet of what came; r->n: none. */
+static size_t
+find_octet(const struct rewrite *r, uint64_t at)
+{
+	size_t i;
+
+	for (i = 1; i < r->n; i++)
+		if (r->fields[i].number > 0 && at >= r->fields[i].at &&
+		    at - r->fields[i].at < r->fields[i].len)
+			break;
+	return i;
+}
+
+/* Lines as somebody wants them, whatever field they are of. */
+static void
+insert_lines(struct rewrite *r, size_t at, const struct txn_edit *e)
+{
+	struct field *f = make_room(r, at);
+
+	f->text = xstrndup(e->value, e->len);
+	f->name = SLICE(f->text, strcspn(f->text, ": \t"));
+	f->by = filter_number(r, e->by);
+	r->changed = true;
+}
+
+/* Of a field, of the mailbox line in front of them, or of the body. */
+static void
+replace_octets(struct rewrite *r, const struct txn_edit *e)
+{
+	size_t i;
+
+	if (e->offset >= r->end)
+		return;
+	i = e->offset < r->start ? 1 : find_octet(r, e->offset);
+	if (e->len > 0)
+		insert_lines(r, i, e);
+	if (e->octets == 0)
+		return;
+	r->changed = true;
+	if (e->offset < r->start)
+		r->no_mailbox_line = true;
+	else if ((i = find_octet(r, e->offset)) < r->n)
+		delete(r, &r->fields[i], e);
+}
+
 static void
 apply(struct rewrite *r, const struct txn_edit *e, bool smtputf8)
 {
@@ -337,6 +383,9 @@ apply(struct rewrite *r, const struct txn_edit *e, bool smtputf8)
 			delete_all(r, e);
 		else if ((i = find(r, e)) < r->n)
 			delete(r, &r->fields[i], e);
+		break;
+	case EDIT_REPLACE_OCTETS:
+		replace_octets(r, e);
 		break;
 	case EDIT_REPLACE_BODY:
 	case EDIT_ADD_RCPT:
@@ -365,7 +414,8 @@ write_out(const struct rewrite *r, bool body, struct buf *out)
 	const struct field *f;
 	size_t i;
 
-	buf_add(out, r->came.p, r->start);
+	if (!r->no_mailbox_line)
+		buf_add(out, r->came.p, r->start);
 	for (i = 0; i < r->n; i++) {
 		f = &r->fields[i];
 		if (f->gone || (f->text == NULL && f->ours))
@@ -395,7 +445,7 @@ rewrite_header(struct rewrite *r, const struct txn_edit *edits, size_t nedits,
 
 	finish(r);
 	*octets = r->end + r->empty_line;
-	if (r->too_big || nedits > TXN_EDITS_MAX)
+	if (r->too_big || nedits > TXN_EDITS_MAX + TXN_OCTETS_MAX)
 		return REWRITE_TOO_BIG;
 	if (o->received != NULL) {
 		r->fields[0].text = compose(&received, o->smtputf8);

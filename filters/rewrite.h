@@ -5,7 +5,8 @@
  * A field that nobody changes keeps its octets, or signatures (DKIM) would
  * break. What is new is written canonically: lines end in CR LF, none is longer
  * than 998 octets, none but the first of a field begins without a space, and
- * there are no controls in it. Where the header ends is what filters/header.h
+ * there are no controls in it. (EDIT_REPLACE_OCTETS is the exception: what it
+ * brings is written as it is.) Where the header ends is what filters/header.h
  * says; a message that goes from one to the other without an empty line gets
  * one, so that what is added is not taken for body, nor body for header.
  *

@@ -165,11 +165,12 @@ bool
 txn_add_edit(struct txn *t, const struct txn_edit *e)
 {
 	size_t namelen = e->name != NULL ? strlen(e->name) : 0, len;
+	bool octets = e->kind == EDIT_REPLACE_OCTETS;
 	struct txn_edit *v;
 
-	len = e->kind == EDIT_REPLACE_BODY ? e->len :
-	    e->value != NULL ? strlen(e->value) : 0;
-	if (t->nedits == TXN_EDITS_MAX ||
+	len = e->kind == EDIT_REPLACE_BODY || octets ? e->len : e->value != NULL ? strlen(e->value) : 0;
+	if ((octets ? t->noctets == TXN_OCTETS_MAX :
+	    t->nedits - t->noctets == TXN_EDITS_MAX) ||
 	    len + namelen > TXN_EDIT_OCTETS - t->edit_octets)
 		return false;
 	t->edit_octets += len + namelen;
@@ -179,6 +180,7 @@ txn_add_edit(struct txn *t, const struct txn_edit *e)
 	v[t->nedits].value = xstrndup(len > 0 ? e->value : "", len);
 	v[t->nedits].len = len;
 	t->nedits++;
+	t->noctets += octets;
 	t->edits = v;
 	return true;
 }
@@ -226,6 +228,7 @@ drop_edits(struct txn *t, const char *by)
 
 	for (i = 0; i < t->nedits; i++) {
 		if (strcmp(v[i].by, by) == 0) {
+			t->noctets -= v[i].kind == EDIT_REPLACE_OCTETS;
 			free((char *)v[i].name);
 			free((char *)v[i].value);
 		} else
@@ -256,6 +259,7 @@ txn_edit_name(enum txn_edit_kind kind)
 		[EDIT_REDIRECT]		= "redirect recipient",
 		[EDIT_CHANGE_FROM]	= "change sender",
 		[EDIT_QUARANTINE]	= "quarantine",
+		[EDIT_REPLACE_OCTETS]	= "replace octets",
 	};
 
 	return names[kind];

@@ -52,6 +52,10 @@ enum txn_edit_kind {
 	EDIT_REDIRECT,		/* value: address; the only recipient then */
 	EDIT_CHANGE_FROM,	/* value: address; name: its parameters, NULL */
 	EDIT_QUARANTINE,	/* value: the reason */
+	EDIT_REPLACE_OCTETS,	/* value, len: takes the place of octets of the
+				   content as it came: so many at offset (0: it
+				   is put in front of them). In the order of
+				   the content; value has whole lines or none */
 	EDIT_KINDS
 };
 
@@ -64,7 +68,8 @@ enum txn_edit_kind {
 			 EDIT_BIT(EDIT_INSERT_HEADER) |			\
 			 EDIT_BIT(EDIT_CHANGE_HEADER) |			\
 			 EDIT_BIT(EDIT_DELETE_HEADER) |			\
-			 EDIT_BIT(EDIT_REPLACE_BODY))
+			 EDIT_BIT(EDIT_REPLACE_BODY) |			\
+			 EDIT_BIT(EDIT_REPLACE_OCTETS))
 
 struct txn_edit {
 	enum txn_edit_kind	 kind;
@@ -76,7 +81,9 @@ struct txn_edit {
 	const char		*name;	/* as above, or NULL */
 	const char		*value;	/* NULL: "". Of a field: may have lines
 					   of its own, "\n" or "\r\n". */
-	size_t			 len;	/* of EDIT_REPLACE_BODY's value */
+	size_t			 len;	/* of the value of EDIT_REPLACE_BODY
+					   and EDIT_REPLACE_OCTETS */
+	uint64_t		 offset, octets;	/* … of the latter */
 	const char		*by;	/* the filter; set by the chain */
 };
 
@@ -121,7 +128,7 @@ struct txn {
 
 	/* What the filters want done, in order; ours */
 	const struct txn_edit *edits;
-	size_t		 nedits;
+	size_t		 nedits, noctets;	/* all, EDIT_REPLACE_OCTETS */
 
 	/* The engine's own */
 	bool		 mail_sent;	/* the backend has it in this session */
@@ -155,6 +162,7 @@ bool txn_add_header(struct txn *t, const char *name, size_t namelen,
     const char *value, size_t valuelen);
 /* Keep an edit, copied; by is borrowed for the life of t. False: too many. */
 #define TXN_EDITS_MAX		1000
+#define TXN_OCTETS_MAX		20000	/* EDIT_REPLACE_OCTETS, beside those */
 #define TXN_EDIT_OCTETS		((size_t)64 << 20)
 bool txn_add_edit(struct txn *t, const struct txn_edit *e);
 /* Keep a finding, copied; by is borrowed for the life of t. False: too many. */

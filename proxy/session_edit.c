@@ -124,6 +124,7 @@ apply(struct envelope *e, const struct txn_edit *edit)
 	case EDIT_DELETE_HEADER:
 	case EDIT_REPLACE_BODY:
 	case EDIT_QUARANTINE:
+	case EDIT_REPLACE_OCTETS:
 	case EDIT_KINDS:
 		break;		/* of no concern to the envelope */
 	}

@@ -10,6 +10,7 @@
  *	session_filters.c	what the filters are asked, and what follows
  *	session_edit.c		what they want changed
  *	session_rewrite.c	… in the content
+ *	session_octets.c	… in lines of its body
  *	session_received.c	the Received of ours
  *	session_quarantine.c	a message that is held back
  */
@@ -364,6 +365,21 @@ const char *session_mark(struct session *s, const struct txn_edit *why);
 void session_keep(struct session *s, const struct txn_edit *why);
 void session_log_quarantine(const struct session *s,
     const struct txn_edit *why, const char *where);
+
+/* Content on its way into another spool, and the end of it: line ends become CR
+   LF, and the intake knows what the octets are like. 0, or -1 with errno. */
+int session_add_piece(struct intake *in, struct spool *to, const char *p,
+    size_t len);
+int session_end_pieces(struct intake *in, struct spool *to);
+
+/* session_octets.c; edits: n of them */
+/* Does anybody want octets replaced from this one of the content on? */
+bool session_has_body_octets(const struct txn_edit *edits, size_t n,
+    uint64_t body);
+/* The content behind its first body octets, which become the header given, or
+   stay if it is NULL, gets what was asked for. 0, or -1 with errno. */
+int session_replace_octets(struct session *s, const struct txn_edit *edits,
+    size_t n, const struct buf *header, uint64_t body);
 
 /* session_received.c */
 /* The value of our Received for this message; ours to free. */

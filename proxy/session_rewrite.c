@@ -159,8 +159,8 @@ replace_header(struct intake *in, const struct buf *header, size_t octets)
 }
 
 /* One piece of the message that takes the place of the whole one. */
-static int
-add_piece(struct intake *in, struct spool *to, const char *p, size_t len)
+int
+session_add_piece(struct intake *in, struct spool *to, const char *p, size_t len)
 {
 	struct evbuffer *b = evbuffer_new();
 	struct evbuffer_iovec v;
@@ -176,8 +176,8 @@ add_piece(struct intake *in, struct spool *to, const char *p, size_t len)
 	return r;
 }
 
-static int
-end_pieces(struct intake *in, struct spool *to)
+int
+session_end_pieces(struct intake *in, struct spool *to)
 {
 	struct evbuffer *b = evbuffer_new();
 	char last[2];
@@ -208,19 +208,32 @@ replace_message(struct session *s, const struct buf *header,
 	int r;
 
 	dot_init(&in->dot, !in->binary);
-	r = add_piece(in, to, header->p, header->len);
+	r = session_add_piece(in, to, header->p, header->len);
 	for (i = 0; r == 0 && i < nedits; i++)
 		for (at = 0; r == 0 && edits[i].kind == EDIT_REPLACE_BODY &&
 		    at < edits[i].len; at += n) {
 			n = edits[i].len - at;
 			n = n < PIECE ? n : PIECE;
-			r = add_piece(in, to, edits[i].value + at, n);
+			r = session_add_piece(in, to, edits[i].value + at, n);
 		}
 	if (r == 0)
-		r = end_pieces(in, to);
+		r = session_end_pieces(in, to);
 	spool_free(&in->spool);
 	in->spool = to;
 	return r;
+}
+
+/* The header is another one; of what came it was so many octets. */
+static int
+replace(struct session *s, const struct txn_edit *edits, size_t n,
+    const struct buf *header, size_t octets)
+{
+	if (has_edit(edits, n, EDIT_BIT(EDIT_REPLACE_BODY)))
+		return replace_message(s, header, edits, n);
+	if (session_has_body_octets(edits, n, octets))
+		return session_replace_octets(s, edits, n, header, octets);
+	replace_header(s->intake, header, octets);
+	return 0;
 }
 
 /* RFC 1870: the backend counts what we have added, too. */
@@ -248,14 +261,15 @@ session_rewrite(struct session *s, const struct txn_edit *edits, size_t n,
 	buf_init(&header, 2 * REWRITE_OCTETS_MAX);
 	switch (write_header(s, r, edits, n, &header, &octets)) {
 	case REWRITE_SAME:
+		if (session_has_body_octets(edits, n, octets) &&
+		    session_replace_octets(s, edits, n, NULL, octets) == -1)
+			refusal = spool_trouble;
 		break;
 	case REWRITE_TOO_BIG:
 		refusal = "552 5.3.4 message header is too large";
 		break;
 	case REWRITE_DONE:
-		if (!has_edit(edits, n, EDIT_BIT(EDIT_REPLACE_BODY)))
-			replace_header(s->intake, &header, octets);
-		else if (replace_message(s, &header, edits, n) == -1)
+		if (replace(s, edits, n, &header, octets) == -1)
 			refusal = spool_trouble;
 		break;
 	}

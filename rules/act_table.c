@@ -6,6 +6,10 @@
  * Postfix, where it ends one list of restrictions: accept, which would end the
  * whole policy for this client, must be written by who wants it. An entry
  * that is no action of a proxy is a failure, never a silent DUNNO.
+ *
+ * In a header_checks(5) table such an entry is a warning and no more, as it is
+ * for Postfix: it is the right side for one of many lines, and mail has been
+ * accepted in spite of it for years.
  */
 
 #include <string.h>
@@ -98,6 +102,18 @@ discard(struct run *run, struct slice text)
 }
 
 static void
+warn_of_entry(struct run *run, const struct rule *rule, const char *value,
+    const char *why)
+{
+	const char *text = run_printf(run, "table %s: \"%s\" %s", rule->name,
+	    clean_text(run, SLICE(value, strnlen(value, 100)), TEXT_LOG),
+	    why);
+
+	if (!only_said(run, "%s", text))
+		add_note(run, text, true);
+}
+
+static void
 strip(struct run *run, struct slice text)
 {
 	const char *why = clean_text(run, text, TEXT_LOG);
@@ -123,6 +139,16 @@ pass(struct run *run, struct slice text)
 	run->next.passed = true;
 	add_note(run, run_printf(run, "pass %s", clean_text(run, text,
 	    TEXT_LOG)), false);
+}
+
+/* Of a check it is the last word about the message: that is not what the manual
+   says, but what cleanup(8) does. */
+static void
+redirect(struct run *run, enum entry_of of, struct slice text)
+{
+	edit(run, RULES_REDIRECT, "redirect recipient", text, TEXT_ADDRESS);
+	if (of != OF_ACCESS && !run->rule->observe)
+		run->next.passed = true;
 }
 
 static void
@@ -157,11 +183,10 @@ follow(struct run *run, enum entry_of of, const struct table_entry *e)
 			insert_header(run, e->text);
 		else
 			edit(run, RULES_PREPEND_LINE, "prepend line", e->text,
-			    TEXT_HEADER);
+			    TEXT_RAW);
 		break;
 	case ENTRY_REDIRECT:
-		edit(run, RULES_REDIRECT, "redirect recipient", e->text,
-		    TEXT_ADDRESS);
+		redirect(run, of, e->text);
 		break;
 	case ENTRY_BCC:
 		edit(run, RULES_ADD_RCPT, "add recipient", e->text,
@@ -184,7 +209,7 @@ follow(struct run *run, enum entry_of of, const struct table_entry *e)
 		break;
 	case ENTRY_REPLACE:
 		edit(run, RULES_REPLACE_LINE, "replace line", e->text,
-		    TEXT_HEADER);
+		    TEXT_RAW);
 		break;
 	}
 }
@@ -200,6 +225,14 @@ about(const struct run *run, const struct rule *rule)
 	default:
 		return ABOUT_CLIENT;
 	}
+}
+
+/* Headers that are about MIME have a table of their own, wherever they are. */
+static bool
+is_for_others(const struct run *run, const struct rule *rule)
+{
+	return run->stage == RULES_HEADER && rule->action == A_HEADER_CHECKS &&
+	    run->env->mime_header;
 }
 
 /* What a local table says was checked when it was read. */
@@ -229,16 +262,16 @@ act_checks(struct run *run, const struct rule *rule)
 	bool header = rule->action != A_BODY_CHECKS;
 	enum entry_of of = header ? OF_HEADER : OF_BODY;
 	struct slice line = eval_field(run, header ? FIELD_HEADER_LINE :
-	    FIELD_BODY_LINE)->text;
+	    FIELD_BODY_PIECE)->text;
 	const char *value, *why;
 	struct table_entry e;
 
 	run->followed = "no entry";
-	if (line.len == 0 || run->next.passed ||
+	if (line.len == 0 || run->next.passed || is_for_others(run, rule) ||
 	    lookup_line(run, rule->n, line, &value) != LOOKUP_YES)
 		return;
-	if (entry_parse(&e, of, value, &why) == -1)
-		bad_entry(run, rule, value, why);
+	if (entry_parse(&e, of, value, &why) == -1 || why != NULL)
+		warn_of_entry(run, rule, value, why);
 	else
 		follow(run, of, &e);
 }

@@ -224,12 +224,14 @@ static bool
 is_header(struct slice s)
 {
 	bool group = false;
-	size_t n;
+	size_t n, name;
 
 	for (n = 0; n < s.len && ((s.p[n] > ' ' && s.p[n] < 0x7f &&
 	    s.p[n] != ':') || s.p[n] == TABLE_GROUP); n++)
 		group |= s.p[n] == TABLE_GROUP;
-	return group || (n > 0 && n < s.len && s.p[n] == ':');
+	for (name = n; n < s.len && (s.p[n] == ' ' || s.p[n] == '\t'); n++)
+		;
+	return group || (name > 0 && n < s.len && s.p[n] == ':');
 }
 
 static const char *
@@ -270,29 +272,30 @@ access_reply(struct table_entry *e, int code)
 		e->enhanced[0] = code >= 500 ? '5' : '4';
 }
 
-/* As cleanup(8) replies: the code follows from the class. */
-static const char *
+/* As cleanup(8) replies: the code follows from the class, and 2.x.x is no
+   refusal but 4.x.x. */
+static void
 checks_reply(struct table_entry *e)
 {
 	take_enhanced(e);
 	e->code = 550;
 	if (e->enhanced[0] == '2')
-		return "needs a status 4.x.x or 5.x.x (try REJECT 5.7.1)";
+		e->enhanced[0] = '4';
 	if (e->enhanced[0] == '4') {
 		e->kind = ENTRY_DEFER;
-		e->code = 450;
+		e->code = 451;
 	}
-	return NULL;
 }
 
-static const char *
+static void
 take_reply(struct table_entry *e, enum entry_of of)
 {
 	switch (e->kind) {
 	case ENTRY_REJECT:
-		if (of != OF_ACCESS)
-			return checks_reply(e);
-		access_reply(e, 554);
+		if (of == OF_ACCESS)
+			access_reply(e, 554);
+		else
+			checks_reply(e);
 		break;
 	case ENTRY_DEFER:
 	case ENTRY_DEFER_IF_REJECT:
@@ -302,7 +305,6 @@ take_reply(struct table_entry *e, enum entry_of of)
 	default:
 		break;
 	}
-	return NULL;
 }
 
 /* 4NN text, 5NN text: a code alone is "all digits". */
@@ -358,9 +360,8 @@ entry_parse_template(struct table_entry *e, enum entry_of of, const char *value,
 		    !slice_is_nocase(word, words[i].name))
 			continue;
 		e->kind = words[i].kind;
-		*why = take_reply(e, of);
-		if (*why == NULL)
-			*why = check_argument(words[i].argument, of, e->text);
+		take_reply(e, of);
+		*why = check_argument(words[i].argument, of, e->text);
 		return *why == NULL ? 0 : -1;
 	}
 	*why = why_no_action(of, word);

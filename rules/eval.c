@@ -327,6 +327,8 @@ match(struct run *run, const struct node *x, const struct rules_value *v)
 {
 	const struct regex_use *u = &run->r->regexes.v[x->n];
 
+	if (!set_maybe(run, u, v->text))
+		return false;
 	switch (regex_match(u->regex, v->text, run->groups)) {
 	case REGEX_YES:
 		return true;

@@ -161,6 +161,22 @@ patterns_on(const struct uses *u, uint32_t subject)
 	return n;
 }
 
+/* Of all patterns on the subject, those of other stages too. */
+static void
+tell_set(const struct rules *r, uint32_t subject, FILE *to)
+{
+	size_t i;
+
+	for (i = 0; i < r->regexes.n; i++)
+		if (r->regexes.v[i].subject == subject &&
+		    r->regexes.v[i].set != 0) {
+			fprintf(to, ", in a set where literals tell that %zu "
+			    "cannot match", literals_count(r->sets.v[
+			    r->regexes.v[i].set - 1].literals));
+			return;
+		}
+}
+
 static void
 tell_patterns(const struct uses *u, FILE *to)
 {
@@ -175,6 +191,7 @@ tell_patterns(const struct uses *u, FILE *to)
 			fputs("other texts", to);
 		else
 			tell_slot(to, &u->r->slots.v[slot - 1]);
+		tell_set(u->r, slot, to);
 		putc('\n', to);
 	}
 }

@@ -17,6 +17,7 @@
 #include "rules/braces.h"
 #include "rules/ask.h"
 #include "rules/lines.h"
+#include "rules/literals.h"
 #include "rules/subst.h"
 
 #define NAME_SHOWN	200	/* it may be a list within braces */
@@ -162,6 +163,7 @@ patterns_close(void *priv)
 		p->kind->free(p->list[i].what);
 		subst_free(&p->list[i].result);
 	}
+	literals_free(&p->literals);
 	free(p->list);
 	free(p->open);
 	free(p->name);
@@ -209,7 +211,11 @@ try(struct patterns *p, struct pattern *pt, const struct query *q,
 	size_t groups = pt->result != NULL ? subst_groups(pt->result) : 0;
 	enum match m;
 
-	m = p->kind->match(p, pt->what, q, groups > 0 ? group : NULL,
+	if (p->literals != NULL &&
+	    !literals_maybe(p->literals, (size_t)(pt - p->list)))
+		m = MATCH_NO;
+	else
+		m = p->kind->match(p, pt->what, q, groups > 0 ? group : NULL,
 	    groups > 0 ? groups + 1 : 0);
 	if (m == MATCH_LIMIT)
 		note_limit(p, pt, q->len);
@@ -238,6 +244,8 @@ patterns_find(void *priv, struct query *q)
 	enum match m;
 	size_t i = 0;
 
+	if (p->literals != NULL)
+		literals_scan(p->literals, SLICE(q->key, q->len));
 	while (i < p->n) {
 		pt = &p->list[i];
 		m = try(p, pt, q, group);

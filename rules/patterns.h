@@ -16,6 +16,7 @@
 #include "rules/table_impl.h"
 
 struct lines;
+struct literals;
 struct subst;
 
 enum match {
@@ -60,6 +61,8 @@ struct patterns {
 	size_t		 nopen;
 	size_t		 groups;	/* the most that any result wants */
 	uint64_t	 limit_hits;
+	struct literals	*literals;	/* ours; of each pattern what a key
+					   must have; NULL: nothing is known */
 	void		*shared;	/* the kind's */
 };
 

@@ -15,6 +15,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "rules/literals.h"
 #include "rules/patterns.h"
 #include "rules/regex_rule.h"
 #include "rules/table_impl.h"
@@ -29,6 +30,13 @@ struct pcre {
 	pcre2_match_context	*context;	/* ours */
 	pcre2_jit_stack		*stack;		/* ours; may be NULL */
 	pcre2_match_data	*data;		/* ours; for any pattern */
+};
+
+/* What a pattern is. */
+struct compiled {
+	pcre2_code	*code;		/* ours */
+	char		*text;		/* ours */
+	uint32_t	 options;
 };
 
 static const struct regex_flag flags[] = {
@@ -62,6 +70,7 @@ pcre_compile(const struct patterns *p, const struct regex_rule *r,
     size_t *groups, char **why)
 {
 	PCRE2_UCHAR text[120];
+	struct compiled *c;
 	uint32_t options = PCRE2_CASELESS | PCRE2_DOTALL, count;
 	PCRE2_SIZE at;
 	pcre2_code *code;
@@ -83,7 +92,10 @@ pcre_compile(const struct patterns *p, const struct regex_rule *r,
 		warn_no_jit(error);
 	pcre2_pattern_info(code, PCRE2_INFO_CAPTURECOUNT, &count);
 	*groups = count;
-	return code;
+	c = xcalloc(1, sizeof(*c));
+	*c = (struct compiled){ .code = code, .text = xstrdup(r->text),
+	    .options = options };
+	return c;
 }
 
 static void
@@ -113,9 +125,10 @@ pcre_match(const struct patterns *p, const void *what, const struct query *q,
     struct slice *group, size_t ngroups)
 {
 	const struct pcre *t = p->shared;
+	const struct compiled *c = what;
 	int n;
 
-	n = pcre2_match(what, (PCRE2_SPTR)q->key, q->len, 0, 0, t->data,
+	n = pcre2_match(c->code, (PCRE2_SPTR)q->key, q->len, 0, 0, t->data,
 	    t->context);
 	if (n == PCRE2_ERROR_NOMATCH)
 		return MATCH_NO;
@@ -132,7 +145,11 @@ pcre_match(const struct patterns *p, const void *what, const struct query *q,
 static void
 pcre_free(void *what)
 {
-	pcre2_code_free(what);
+	struct compiled *c = what;
+
+	pcre2_code_free(c->code);
+	free(c->text);
+	free(c);
 }
 
 static const struct pattern_kind kind = {
@@ -142,6 +159,26 @@ static const struct pattern_kind kind = {
 };
 
 /* The table */
+
+/* Thousands of patterns are looked at together first. */
+static void
+find_literals(struct patterns *p)
+{
+	struct literals_pattern *v;
+	const struct compiled *c;
+	size_t i;
+
+	if (p->n < LITERALS_MIN)
+		return;
+	v = xcalloc(p->n, sizeof(v[0]));
+	for (i = 0; i < p->n; i++) {
+		c = p->list[i].what;
+		v[i] = (struct literals_pattern){ .text = SLICE_STR(c->text),
+		    .extended = (c->options & PCRE2_EXTENDED) != 0 };
+	}
+	p->literals = literals_new(v, p->n);
+	free(v);
+}
 
 static void
 pcre_close(void *priv)
@@ -166,6 +203,7 @@ pcre_open(const struct source *s, char **why)
 		free(t);
 		return NULL;
 	}
+	find_literals(p);
 	t->context = pcre2_match_context_create(NULL);
 	t->data = pcre2_match_data_create((uint32_t)p->groups + 1, NULL);
 	if (t->context == NULL || t->data == NULL)

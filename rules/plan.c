@@ -143,7 +143,7 @@ note_lines(struct rules *r, const struct rule *rule)
 		note_checks(r, rule, OF_HEADER, FIELD_HEADER_LINE);
 		break;
 	case A_BODY_CHECKS:
-		note_checks(r, rule, OF_BODY, FIELD_BODY_LINE);
+		note_checks(r, rule, OF_BODY, FIELD_BODY_PIECE);
 		break;
 	default:
 		break;
@@ -268,6 +268,8 @@ plan_entry(struct load *l, const struct rule *rule, enum rules_stage stage,
 		return false;
 	warn_dead(l, rule, stage);
 	note_lines(l->r, rule);
+	if (stage == RULES_BODY && rule->action < A_CALL)
+		l->r->reads_lines = true;
 	note_edits(l->r, rule);
 	if (rule->action == A_GROUP)
 		e->body = plan_rules(l, &rule->body, stage, call);

@@ -209,6 +209,19 @@ regex_pattern(const struct regex *x)
 	return x->pattern;
 }
 
+struct literals_pattern
+regex_needs(const struct regex *x)
+{
+	struct slice flags = SLICE(x->key, (size_t)(x->pattern - x->key - 1));
+
+	return (struct literals_pattern){
+		.text = SLICE_STR(x->pattern),
+		.extended = memchr(flags.p, 'x', flags.len) != NULL,
+		.folds_utf = memchr(flags.p, 'u', flags.len) != NULL &&
+		    memchr(flags.p, 'i', flags.len) != NULL,
+	};
+}
+
 uint64_t
 regex_limits_hit(const struct regex_cache *c)
 {

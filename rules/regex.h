@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "base/buf.h"
+#include "rules/literals.h"
 
 struct regex;
 struct regex_cache;
@@ -31,6 +32,8 @@ struct regex *regex_get(struct regex_cache *c, struct slice pattern,
 /* Number of groups, without the whole. */
 unsigned regex_groups(const struct regex *x);
 const char *regex_pattern(const struct regex *x);
+/* The same for literals.h; the text is borrowed. */
+struct literals_pattern regex_needs(const struct regex *x);
 
 enum regex_result { REGEX_NO, REGEX_YES, REGEX_LIMIT };
 

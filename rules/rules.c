@@ -70,6 +70,7 @@ rules_free(struct rules **rp)
 	free(r->tables.v);
 	free(r->variables.v);
 	free(r->blocks.v);
+	sets_free(r);
 	free(r->regexes.v);
 	free_files(r);
 	arena_fini(&r->arena);
@@ -115,6 +116,7 @@ finish(struct load *l)
 	plan_finish(r);
 	make_nodes(r);
 	r->loaded = true;
+	sets_make(r);
 	r->scratch.values = xcalloc(r->slots.n + 1,
 	    sizeof(r->scratch.values[0]));
 	r->scratch.epochs = xcalloc(r->slots.n + 1,
@@ -188,6 +190,18 @@ bool
 rules_edits_header(const struct rules *r)
 {
 	return r->edits_header;
+}
+
+bool
+rules_writes_lines(const struct rules *r)
+{
+	return r->writes_lines;
+}
+
+bool
+rules_reads_lines(const struct rules *r)
+{
+	return r->reads_lines || rules_reads_field(r, FIELD_BODY_LINE);
 }
 
 bool

@@ -130,6 +130,11 @@ bool rules_edits_body(const struct rules *r);
 /* A rule, an entry of a table, or perhaps a server, adds, changes or deletes
    header fields. */
 bool rules_writes_header(const struct rules *r);
+/* The same of tables of header_checks and body_checks, or a server that may say
+   so: lines are replaced, deleted, put in front of others. */
+bool rules_writes_lines(const struct rules *r);
+/* There are rules for lines of the body, and not only body_checks. */
+bool rules_reads_lines(const struct rules *r);
 /* Some rule itself writes a field Authentication-Results. */
 bool rules_adds_authres(const struct rules *r);
 /* A rule, or an entry of a table that is known now, asks for a quarantine. */
@@ -245,6 +250,10 @@ struct rules_env {
 	 * that need it end with RULES_FAILED, and texts say "unknown".
 	 */
 	bool	  name_failed;
+	/* What header_checks(5) leaves to mime_header_checks. */
+	bool	  mime_header;
+	/* More of a line that the other rules have seen: body_checks only. */
+	bool	  only_checks;
 
 	rules_trace_fn	*trace;		/* NULL: off, which costs nothing */
 	void		*trace_arg;

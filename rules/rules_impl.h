@@ -143,6 +143,7 @@ struct named_table {
 	unsigned	 access;	/* stages of "use access", as bits */
 	unsigned	 checks;	/* OF_HEADER, OF_BODY, as bits */
 	struct rules	*rules;		/* that it belongs to */
+	struct load	*load;		/* while it is read; or NULL */
 };
 
 struct variable {
@@ -155,6 +156,15 @@ struct regex_use {
 	struct regex	*regex;		/* the cache's; NULL after a mistake */
 	struct span	 span;
 	uint32_t	 subject;	/* slot + 1; 0: something else */
+	uint32_t	 set;		/* … of all on the subject, from 1; 0:
+					   none, or too few for one */
+	uint32_t	 nth;		/* in the set */
+};
+
+/* The expressions on one field. */
+struct pattern_set {
+	struct literals	*literals;	/* ours */
+	uint32_t	 epoch;		/* of the run that has scanned it */
 };
 
 /* Rules */
@@ -273,6 +283,7 @@ struct rules {
 	SET_OF(struct variable)	 variables;
 	SET_OF(struct block)	 blocks;
 	SET_OF(struct regex_use) regexes;
+	SET_OF(struct pattern_set) sets;
 	struct regex_cache	*cache;		/* ours */
 	struct rule_list	 stages[RULES_NSTAGES];
 	struct seq		*plan[RULES_NSTAGES];	/* NULL: no rules */
@@ -280,6 +291,8 @@ struct rules {
 	bool			 tempfail_on_limit;
 	bool			 edits_header, edits_body, edits_envelope;
 	bool			 writes_header;	/* a rule, or an entry there is */
+	bool			 writes_lines;	/* an entry of checks */
+	bool			 reads_lines;	/* a rule at body, no table */
 	bool			 adds_authres;	/* a rule itself */
 	bool			 quarantines;	/* a rule, or an entry there is */
 	size_t			 nrules;
@@ -335,6 +348,12 @@ void table_open_named(struct load *l, struct named_table *t);
 /* NULL; or why this has no place at the stage where "use access" stands. */
 const char *entry_misplaced(const struct table_entry *e,
     enum rules_stage stage);
+
+/* Regular expressions on one field: set.c */
+void sets_make(struct rules *r);
+void sets_free(struct rules *r);
+/* Epochs begin anew. */
+void sets_forget(struct rules *r);
 
 /* Words of actions: action.c */
 const char *action_name(enum action a);

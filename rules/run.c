@@ -297,6 +297,9 @@ run_entry(struct run *run, const struct entry *e)
 {
 	bool held;
 
+	if (run->env->only_checks && e->body == NULL &&
+	    e->rule->action != A_BODY_CHECKS)
+		return;
 	run->rule = e->rule;
 	run->ntests = 0;
 	held = eval_condition(run, e->cond);
@@ -380,6 +383,7 @@ run_start(struct run *run)
 	if (++run->r->scratch.epoch == 0) {
 		memset(run->r->scratch.epochs, 0, run->r->slots.n *
 		    sizeof(run->r->scratch.epochs[0]));
+		sets_forget(run->r);
 		run->r->scratch.epoch = 1;
 	}
 }

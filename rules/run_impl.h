@@ -91,6 +91,11 @@ const struct rules_value *eval_field(struct run *run, enum rules_field f);
 struct slice address_local_part(struct run *run, struct slice address);
 struct slice address_domain_part(struct slice address);
 
+/* Sets of patterns: set.c. False: this one cannot match the value, which is
+   that of its field. */
+bool set_maybe(struct run *run, const struct regex_use *u,
+    struct slice value);
+
 /* Texts: eval_text.c */
 enum text_use { TEXT_RAW, TEXT_REPLY, TEXT_LOG, TEXT_HEADER, TEXT_ADDRESS };
 

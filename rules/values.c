@@ -7,6 +7,9 @@
  * server says is not known before it says it.
  */
 
+#include <string.h>
+#include <strings.h>
+
 #include "rules/entry.h"
 #include "rules/load_impl.h"
 #include "rules/table.h"
@@ -72,19 +75,23 @@ check_line(enum entry_of of, const char *value, struct table_entry *e,
 {
 	const char *why;
 
-	if (entry_parse_template(e, of, value, &why) == -1)
-		return why;
+	value += strspn(value, " \t");
+	if (entry_parse_template(e, of, value, &why) == -1) {
+		/* Postfix leaves the line of the message alone, and warns. */
+		if (strncasecmp(value, "FILTER", 6) == 0)
+			return why;
+		e->kind = ENTRY_DUNNO;
+	}
 	*warning = why;
 	return NULL;
 }
 
-/* Does it want the header of the message changed? */
+/* Does it want the content of the message changed? */
 static bool
-writes_header(enum entry_of of, enum entry_kind kind)
+writes(enum entry_kind kind)
 {
-	return of != OF_BODY && (kind == ENTRY_PREPEND ||
-	    kind == ENTRY_REPLACE || kind == ENTRY_IGNORE ||
-	    kind == ENTRY_STRIP);
+	return kind == ENTRY_PREPEND || kind == ENTRY_REPLACE ||
+	    kind == ENTRY_IGNORE || kind == ENTRY_STRIP;
 }
 
 /* What was not declared when the policy was loaded cannot be done later:
@@ -92,11 +99,14 @@ writes_header(enum entry_of of, enum entry_kind kind)
 static const char *
 declare(struct rules *r, enum entry_of of, enum entry_kind kind)
 {
-	if (writes_header(of, kind) && !r->writes_header) {
+	bool *declared = of == OF_ACCESS ? &r->writes_header :
+	    &r->writes_lines;
+
+	if (writes(kind) && !*declared) {
 		if (r->loaded)
-			return "changes the header, and nothing in this policy "
-			    "did so (reload vratar)";
-		r->writes_header = true;
+			return "changes the message, and nothing in this "
+			    "policy did so (reload vratar)";
+		*declared = true;
 	}
 	if (kind == ENTRY_HOLD && !r->quarantines) {
 		if (r->loaded)
@@ -137,7 +147,7 @@ may_write_header(const struct named_table *t)
 		if ((t->access & 1u << s) != 0 &&
 		    action_at(A_INSERT_HEADER, (enum rules_stage)s))
 			return true;
-	return (t->checks & 1u << OF_HEADER) != 0;
+	return false;
 }
 
 struct told {
@@ -161,8 +171,11 @@ table_open_named(struct load *l, struct named_table *t)
 
 	t->rules = l->r;
 	t->table = table_open_for(t->spec, &use, tell, &told);
+	if (t->table == NULL || !table_is_remote(t->table))
+		return;
 	/* A server may say anything that has a place. */
-	if (t->table != NULL && table_is_remote(t->table) &&
-	    may_write_header(t))
+	if (may_write_header(t))
 		l->r->writes_header = true;
+	if (t->checks != 0)
+		l->r->writes_lines = true;
 }

@@ -115,8 +115,12 @@ sub read
 
 	return if !defined $n && Wait::again();
 	return $self->close unless $n;
-	while ($self->{in} =~ s/\A(\d+):(\S+) (.*?),(?=\d+:|\z)//s) {
-		my ($name, $key) = ($2, $3);
+	while ($self->{in} =~ /\A(\d+):/ &&
+	    length $self->{in} > $+[0] + $1) {
+		my ($start, $len) = ($+[0], $1);
+		my ($name, $key) = split / /,
+		    substr($self->{in}, $start, $len), 2;
+		substr($self->{in}, 0, $start + $len + 1) = '';
 		my $asked = { conn => $self, key => $key };
 		my $server = $self->{server};
 		push @{$server->{asked}}, $asked;

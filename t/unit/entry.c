@@ -19,7 +19,6 @@
 #define EMPTY		"is empty (try DUNNO, or REJECT and a text)"
 #define ADDRESS		"needs user@domain (try postmaster@example.com)"
 #define FIELD		"needs \"NAME: value\" (try X-Checked: yes)"
-#define STATUS		"needs a status 4.x.x or 5.x.x (try REJECT 5.7.1)"
 #define LINE		"needs a text (try \"removed\")"
 
 /* why: instead of the rest. */
@@ -106,7 +105,7 @@ static const struct {
 	{ OF_HEADER, "reject no way", ENTRY_REJECT, 550, "", "no way", NULL },
 	{ OF_HEADER, "REJECT 5.6.0 no", ENTRY_REJECT, 550, "5.6.0", "no",
 	    NULL },
-	{ OF_HEADER, "REJECT 4.6.0 no", ENTRY_DEFER, 450, "4.6.0", "no",
+	{ OF_HEADER, "REJECT 4.6.0 no", ENTRY_DEFER, 451, "4.6.0", "no",
 	    NULL },
 	{ OF_HEADER, "DISCARD x", ENTRY_DISCARD, 0, "", "x", NULL },
 	{ OF_HEADER, "HOLD", ENTRY_HOLD, 0, "", "", NULL },
@@ -128,7 +127,12 @@ static const struct {
 	{ OF_HEADER, "RELAY", 0, 0, "", "", NO_CHECKS },
 	{ OF_HEADER, "550", 0, 0, "", "", NO_CHECKS },
 	{ OF_BODY, "permit", 0, 0, "", "", NO_CHECKS },
-	{ OF_HEADER, "REJECT 2.6.0 no", 0, 0, "", "", STATUS },
+	{ OF_HEADER, "REJECT 2.6.0 no", ENTRY_DEFER, 451, "4.6.0", "no",
+	    NULL },
+	{ OF_HEADER, "REJECT 5.6 no", ENTRY_REJECT, 550, "", "5.6 no", NULL },
+	{ OF_HEADER, "REPLACE X \t:y", ENTRY_REPLACE, 0, "", "X \t:y", NULL },
+	{ OF_HEADER, "REPLACE :y", 0, 0, "", "", FIELD },
+	{ OF_HEADER, "REPLACE X y: z", 0, 0, "", "", FIELD },
 	{ OF_HEADER, "PREPEND x y", 0, 0, "", "", FIELD },
 	{ OF_BODY, "PREPEND", 0, 0, "", "", LINE },
 	{ OF_HEADER, "REPLACE", 0, 0, "", "", FIELD },

@@ -42,6 +42,7 @@ static const struct {
 	{ "a control in a name is no field", "A\001: c\r\n", "#A\001: c\r\n" },
 	{ "mailbox line first", "From x Mon\r\nA: b\r\n\r\nx", "A=b|#x" },
 	{ "escaped mailbox line", ">From x\r\nA: b\r\n\r\nx", "A=b|#x" },
+	{ "two of them", "From x\r\n>From y\r\nA: b\r\n\r\nx", "A=b|#x" },
 	{ "mailbox line later is body", "A: b\r\nFrom x\r\n",
 	    "A=b|#From x\r\n" },
 	{ "From: is a field", "From: x\r\n\r\n", "From=x|#" },

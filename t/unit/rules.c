@@ -345,7 +345,7 @@ static const struct {
 	    "reject 550 5.7.9 no @p:2" },
 	{ "header_checks: REJECT 4.x", "at header\n use header_checks "
 	    "\"static:{REJECT 4.7.9 no}\"\n", RULES_HEADER,
-	    "tempfail 450 4.7.9 no @p:2" },
+	    "tempfail 451 4.7.9 no @p:2" },
 	{ "header_checks: lines", "at header\n use header_checks "
 	    "\"static:IGNORE\"\n use header_checks \"static:{REPLACE A: b}\"\n"
 	    " use header_checks \"static:{PREPEND C: d}\"\n use header_checks "

@@ -114,17 +114,13 @@ static const struct {
 	{ "REJECT at connect", "at connect\n use access \"texthash:FILE\"\n",
 	    "a REJECT\nb 421 x\nc DEFER_IF_PERMIT\nd INFO x\n", "" },
 
+	/* Postfix only warns when it comes to it, and so do we now. */
 	{ "header_checks", "at header\n use header_checks \"pcre:FILE\"\n",
 	    "/^a: (.*)/ REPLACE b: $1\n/^b: (.*)/ REPLACE $1: b\n"
 	    "/^c: (.*)/ REPLACE c $1\n/d/ OK\n/e/ 550\n/f/ 550 5.7.1 x\n",
-	    "p:2:20: FILE:3: \"REPLACE c $\" needs \"NAME: value\" (try "
-	    "X-Checked: yes)\n"
-	    "p:2:20: FILE:5: \"550\" is no action of header_checks(5) (there "
-	    "is DUNNO, REJECT, DISCARD, HOLD, REDIRECT, BCC, PREPEND, REPLACE, "
-	    "IGNORE, STRIP, PASS, INFO and WARN)\n" },
+	    "" },
 	{ "body_checks", "at body\n use body_checks \"pcre:FILE\"\n",
-	    "/(.*)/ REPLACE x\n/a/ REPLACE\n", "p:2:18: FILE:2: \"REPLACE\" "
-	    "needs a text (try \"removed\")\n" },
+	    "/(.*)/ REPLACE x\n/a/ REPLACE\n", "" },
 	{ "FILTER", "at body\n use body_checks \"pcre:FILE\"\n",
 	    "/a/ FILTER smtp:\n", "p:2:18: FILE:1: \"FILTER smtp:\" is for the "
 	    "queue of Postfix, and a proxy has none (leave FILTER to a table "
@@ -225,7 +221,7 @@ test_reload(void)
 	/* Messages are held for those who edit them; nobody knew that. */
 	ok(!rules_writes_header(r), "the policy edits nothing");
 	reload(s, &facts, "a@example.com PREPEND A: b\n",
-	    "reject 554 5.7.1 four! @p:3", "changes the header, and nothing in "
+	    "reject 554 5.7.1 four! @p:3", "changes the message, and nothing in "
 	    "this policy did so (reload vratar)");
 	rules_state_free(&s);
 	rules_free(&r);

@@ -1,0 +1,110 @@
+/* Many patterns on one field, and in one table: what they say is what they say
+   one by one. */
+
+#include "policy.h"
+#include "rules/table.h"
+
+#define RULES	40
+
+static void
+add_rules(struct buf *b)
+{
+	int i;
+
+	buf_adds(b, "at header\n");
+	for (i = 0; i < RULES; i++)
+		buf_addf(b, "    log \"%d %%{1}\" if header.value ~ "
+		    "/word%02d([a-z]*)/\n", i, i);
+	buf_adds(b, "    log \"not\" if header.value !~ /absent/\n"
+	    "    log \"any\" if header.value ~ /./\n"
+	    "    log \"case\" if header.value ~ /WORD07/i\n"
+	    "    log \"own\" if header.value ~ /word07/ and header.name ~ "
+	    "/subject/i\n");
+}
+
+static const struct {
+	const char	*value, *want;
+} rows[] = {
+	{ "", "none; note not" },
+	{ "nothing", "none; note not; note any" },
+	{ "word03 x", "none; note 3 ; note not; note any" },
+	{ "word07ab", "none; note 7 ab; note not; note any; note case; "
+	    "note own" },
+	{ "Word07ab", "none; note not; note any; note case" },
+	{ "word39x word00y", "none; note 0 y; note 39 x; note not; note any" },
+	{ "absent", "none; note any" },
+};
+
+static void
+test_rules(void)
+{
+	struct facts facts = { .text = NULL };
+	struct rules_state *s;
+	struct rules *r;
+	struct buf b;
+	char *said, *got, *text;
+	size_t i;
+
+	buf_init(&b, 100000);
+	add_rules(&b);
+	r = policy_load(b.p, &said);
+	is_str(said, "", "loads");
+	s = rules_state_new(r);
+	for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		facts.text = text = xasprintf("header.name=Subject\n"
+		    "header.value=%s\n", rows[i].value);
+		got = run_text(s, RULES_HEADER, &facts);
+		is_str(got, rows[i].want, rows[i].value);
+		free(got);
+		free(text);
+	}
+	rules_state_free(&s);
+	rules_free(&r);
+	free(said);
+	buf_fini(&b);
+}
+
+/* if, endif and "!" among them; the first that matches gives the result. */
+static void
+test_table(void)
+{
+	static const struct {
+		const char	*key, *want;
+	} keys[] = {
+		{ "nothing", "last" }, { "entry11", "11" },
+		{ "entry11 entry05", "5" }, { "ENTRY19", "19" },
+		{ "inside entry30", "30" }, { "entry30", "last" },
+		{ "inside entry31", "last" }, { "needed", NULL },
+	};
+	struct table *t;
+	struct buf b;
+	const char *value;
+	char *why;
+	size_t i;
+	int n;
+
+	buf_init(&b, 100000);
+	buf_adds(&b, "pcre:{");
+	for (n = 0; n < 25; n++)
+		buf_addf(&b, "{/entry%02d/ %d},", n, n);
+	buf_adds(&b, "{if /inside/},{/entry30/ 30},{endif},{!/needed/ last}}");
+	t = table_open(b.p, &why);
+	ok(t != NULL, "opens");
+	for (i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
+		value = NULL;
+		if (table_find_text(t, keys[i].key, strlen(keys[i].key),
+		    &value) != TABLE_FOUND)
+			value = NULL;
+		is_str(value, keys[i].want, keys[i].key);
+	}
+	table_free(&t);
+	buf_fini(&b);
+}
+
+int
+main(void)
+{
+	test_rules();
+	test_table();
+	return tap_done();
+}
