@@ -283,7 +283,7 @@ check:
 	@$(MAKE) --no-print-directory prove
 
 prove: all $(TESTS)
-	VRATAR=./$(PROG) prove -j4 --merge $(if $T,-v $(T:t/unit/%.c=$O/t/unit-%),$(TESTS) t)
+	VRATAR=./$(PROG) prove -f -j4 --merge $(if $T,-v $(T:t/unit/%.c=$O/t/unit-%),$(TESTS) t)
 
 $O/t/bench-idle: t/bench/idle.c
 	@mkdir -p $(@D)
