@@ -54,7 +54,7 @@ struct place {
 
 	bool			 in_txn;	/* told of MAIL; abort is due */
 	bool			 failed;	/* until the transaction ends */
-	unsigned		 skip;		/* EV_BITs it wants no more of */
+	unsigned		 skip;		/* EV_BITs: no more */
 	struct place_record	 record;
 	STAILQ_ENTRY(place)	 retired;
 };

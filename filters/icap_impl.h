@@ -28,7 +28,7 @@ struct icap {
 #define ICAP_MAGIC	 0x1ca90001
 	const struct icap_settings *settings;
 	const char	*hostname;
-	const char	*authority;	/* of the URI; static or the settings' */
+	const char	*authority;	/* of the URI; borrowed */
 	struct peers	*peers;		/* ours */
 
 	/* What OPTIONS has said, until then; preview -1: none */

@@ -50,7 +50,7 @@ struct dial {
 	int			 peer;		/* being tried; -1: none */
 	int			 fd;		/* ours; -1: none */
 	struct event		*event;		/* ours: fd is connected */
-	struct timer		 timer;		/* connect-timeout, or the loop */
+	struct timer		 timer;		/* connect-timeout; the loop */
 	char			 why[200];	/* the last failure */
 	dial_fn			*fn;
 	void			*arg;

@@ -31,7 +31,7 @@ struct peers_settings {
 #define PEERS_SETTINGS(struct_, default_)				\
 	SETTING(struct_, peers.address, "address", LIST,		\
 	    .help = "Where the server is: HOST:PORT or unix:PATH. "	\
-	    "Of several, the next is tried when one cannot be reached. "	\
+	    "Of several, the next is tried when one cannot be reached. " \
 	    "Unset: " default_ "."),					\
 	SETTING(struct_, peers.connect_timeout, "connect-timeout",	\
 	    DURATION, .def = "2s", .min = "10ms", .max = "1m",		\
@@ -39,7 +39,7 @@ struct peers_settings {
 	SETTING(struct_, peers.retry_after, "retry-after", DURATION,	\
 	    .def = "10s", .min = "100ms", .max = "1h",			\
 	    .help = "A server that could not be reached is not tried "	\
-	    "again for so long; if there is no other, the filter fails "	\
+	    "again for so long; if there is no other, the filter fails " \
 	    "at once.")
 
 /*

@@ -34,7 +34,7 @@ extern const char *const scan_oversize_words[];
 	SETTING(struct_, scan.oversize_fails, "oversize", WORD,		\
 	    .def = "skip", .words = scan_oversize_words,		\
 	    .help = "What happens to a larger message, or one that is "	\
-	    "too large for the scanner: it is not scanned and goes on, "	\
+	    "too large for the scanner: it is not scanned and goes on, " \
 	    "which the log tells, or the filter has failed and "	\
 	    "on-failure says what follows."),				\
 	SETTING(struct_, scan.refuse, "refuse", BOOL, .def = "yes",	\
@@ -72,7 +72,8 @@ void scan_drop(struct scan_held *h);
    the end of the head; or NULL. */
 const char *scan_field(const char *head, const char *name);
 
-/* Printable ASCII of at most outlen - 1 octets, the rest as "?". Returns out. */
+/* Printable ASCII of at most outlen - 1 octets; what is not becomes "?".
+   Returns out. */
 char *scan_harmless(char *out, size_t outlen, const char *p, size_t len);
 
 #endif

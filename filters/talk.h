@@ -56,9 +56,9 @@ bool talk_is_open(const struct talk *t);
 /* Where to put what goes out. */
 struct evbuffer *talk_output(struct talk *t);
 
-/* The answer to a content event after something was put out: continue, skip, wait
-   when the scanner is behind, or fail. pending: octets that cannot be put out
-   yet. */
+/* The answer to a content event after something was put out: continue, skip,
+   wait when the scanner is behind, or fail. pending: octets that cannot be put
+   out yet. */
 enum verdict talk_content(struct talk *t, size_t pending);
 /* The answer to eom when all is put out. */
 enum verdict talk_eom(struct talk *t);
