@@ -3,7 +3,7 @@
  *
  * Names are short and looked at octet by octet; values are skipped with
  * memchr(). The only word that is no name and does not end the header is the
- * "From " of a mailbox file, in the first line.
+ * "From " of a mailbox file, in the first lines.
  */
 
 #include "filters/hops.h"
@@ -80,7 +80,7 @@ begin_line(struct hops *s, char c)
 		return VALUE;
 	if (c <= ' ' || c >= 127 || c == ':')
 		return BODY;
-	s->from = s->state == FIRST ? 0 : -1;
+	s->from = s->state == LINE ? -1 : 0;
 	s->candidates = (1u << NNAMES) - 1;
 	s->at = 0;
 	take_name(s, c);

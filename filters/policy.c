@@ -71,10 +71,10 @@ events_of(const struct rules *r)
 		if (rules_has_stage(r, rows[i].stage))
 			events |= rows[i].events;
 	/* The last line may have no end. */
-	if (policy_scans(r)) {
+	if (policy_scans_header(r))
 		events &= ~(1u << EV_HEADER);
-		events |= 1u << EV_CONTENT | 1u << EV_EOM;
-	}
+	if (policy_scans(r))
+		events |= 1u << EV_CONTENT | 1u << EV_BODY | 1u << EV_EOM;
 	if (content_wants(r) != 0)
 		events |= 1u << EV_HEADER | 1u << EV_BODY | 1u << EV_EOM;
 	return events;
@@ -389,8 +389,6 @@ run(struct policy_session *ps)
 		policy_env(ps, &env);
 		switch (rules_run(ps->state, ps->stage, &env, &out)) {
 		case RULES_WAIT:
-			if (ps->scanning)
-				policy_keep_lines(ps);
 			return V_WAIT;
 		case RULES_FAILED:
 			fail(ps, &out);
@@ -443,7 +441,8 @@ session_of(struct chain_slot *slot)
 	ps->txn = NULL;
 	ps->rcpt = NULL;
 	ps->header = NULL;
-	ps->scanning = ps->finishing = ps->failed = false;
+	ps->scanning = ps->only_header = false;
+	ps->finishing = ps->failed = false;
 	return ps;
 }
 
@@ -532,10 +531,20 @@ policy_header(struct chain_slot *slot, struct txn *t, const struct header *h)
 	if (content != NULL)
 		content_header(content, h);
 	if (!rules_has_stage(ps->policy->rules, RULES_HEADER) ||
-	    policy_scans(ps->policy->rules))
+	    policy_scans_header(ps->policy->rules))
 		return V_CONTINUE;
 	ps->header = h;
 	return run(ps);
+}
+
+/* Lines that have come, and were not looked at. */
+static enum verdict
+run_lines(struct policy_session *ps, bool only_header)
+{
+	ps->scanning = true;
+	ps->only_header = only_header;
+	ps->stage = RULES_DATA;
+	return policy_next_line(ps) ? run(ps) : V_CONTINUE;
 }
 
 static enum verdict
@@ -543,22 +552,21 @@ policy_content(struct chain_slot *slot, struct txn *t, const char *p,
     size_t len)
 {
 	struct policy_session *ps = in_txn(slot, t, RULES_DATA);
-	struct policy_txn *pt = slot->txn;
 
-	ps->scanning = true;
-	pt->in = SLICE(p, len);
-	pt->input_is_kept = false;
-	return policy_next_line(ps) ? run(ps) : V_CONTINUE;
+	policy_add_content(ps, p, len);
+	return run_lines(ps, true);
 }
 
 static enum verdict
 policy_body(struct chain_slot *slot, struct txn *t, const char *p, size_t len)
 {
-	struct content *content = content_of(in_txn(slot, t, RULES_BODY));
+	struct policy_session *ps = in_txn(slot, t, RULES_BODY);
+	struct content *content = content_of(ps);
 
 	if (content != NULL)
 		content_body(content, p, len);
-	return V_CONTINUE;
+	return policy_scans(ps->policy->rules) ? run_lines(ps, false) :
+	    V_CONTINUE;
 }
 
 /* What is left of the lines, and eom. */

@@ -57,6 +57,7 @@ struct policy_session {
 	const struct header	*header;	/* at EV_HEADER */
 	struct scan_line	 line;		/* at EV_CONTENT */
 	bool			 scanning;	/* the event is about lines */
+	bool			 only_header;	/* … of the header */
 	bool			 finishing;	/* eom follows the last line */
 	bool			 failed;	/* a stage of this event */
 	struct policy_work	*work;		/* that eom waits for; or NULL */
@@ -66,12 +67,12 @@ struct policy_session {
 struct policy_txn {
 	bool			 begun;
 	struct checks_scan	 scan;		/* of the content */
-	struct slice		 in;		/* not scanned yet: the chain's,
-						   or in rest */
-	struct buf		 rest;		/* in, while we wait; ours */
-	struct buf		 kept;		/* what ps->line points to, while
-						   we wait; ours */
-	bool			 input_is_kept, line_is_kept;
+	struct buf		 content_octets; /* not scanned yet; ours */
+	size_t			 at;		/* in them */
+	bool			 held;		/* ps->line is of the body, and
+						   its time is to come */
+	struct buf		 kept;		/* what it points to, when that
+						   had to be moved; ours */
 	bool			 separated;	/* an edit has put an empty line
 						   in front of the body */
 	struct content		*content;	/* ours; or NULL */
@@ -80,13 +81,15 @@ struct policy_txn {
 /* policy_lines.c */
 /* Is content looked at line by line, and not only as fields? */
 bool policy_scans(const struct rules *r);
+/* The message's own header, too: tables look at it. */
+bool policy_scans_header(const struct rules *r);
 void policy_lines_init(struct policy_txn *pt, const struct rules *r);
 void policy_lines_fini(struct policy_txn *pt);
 /* The next stage for the content that has come, with its line. False: no
    more of it. */
 bool policy_next_line(struct policy_session *ps);
-/* The octets of the event are gone when it is over. */
-void policy_keep_lines(struct policy_session *ps);
+/* Content has come. */
+void policy_add_content(struct policy_session *ps, const char *p, size_t len);
 /* Postfix would refuse the message for its nesting. */
 bool policy_is_too_deep(const struct policy_session *ps);
 /* An edit of the line that is being looked at. */

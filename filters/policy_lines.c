@@ -3,37 +3,46 @@
  *
  * What checks_scan.h finds in the content becomes stages of the rules. A header
  * about MIME at the top of a message is of two: rules "at header" look at it,
- * and mime_header_checks. The lines are the chain's, as long as nobody waits.
+ * and mime_header_checks.
+ *
+ * Content is copied when it comes, and the header is looked at. The body is
+ * when the chain comes to it: by then rules can ask for the fields of the
+ * header, and the filters behind have heard of them.
  */
 
 #include <string.h>
 
 #include "filters/policy_impl.h"
 
-#define KEPT_MAX	(2 * SCAN_WHOLE_LINE + SCAN_HEADER_SIZE)
-#define REST_MAX	SIZE_MAX	/* what an event brings, it has already */
+#define TEXT_MAX	(2 * SCAN_WHOLE_LINE + SCAN_HEADER_SIZE)
+#define CONTENT_MAX	SIZE_MAX	/* what an event brings */
+
+bool
+policy_scans_header(const struct rules *r)
+{
+	return rules_has_stage(r, RULES_MIME_HEADER) ||
+	    rules_has_stage(r, RULES_NESTED_HEADER);
+}
 
 bool
 policy_scans(const struct rules *r)
 {
-	return rules_has_stage(r, RULES_BODY) ||
-	    rules_has_stage(r, RULES_MIME_HEADER) ||
-	    rules_has_stage(r, RULES_NESTED_HEADER);
+	return rules_has_stage(r, RULES_BODY) || policy_scans_header(r);
 }
 
 void
 policy_lines_init(struct policy_txn *pt, const struct rules *r)
 {
 	checks_scan_init(&pt->scan, rules_reads_lines(r), false);
-	buf_init(&pt->rest, REST_MAX);
-	buf_init(&pt->kept, KEPT_MAX);
+	buf_init(&pt->content_octets, CONTENT_MAX);
+	buf_init(&pt->kept, TEXT_MAX);
 }
 
 void
 policy_lines_fini(struct policy_txn *pt)
 {
 	checks_scan_fini(&pt->scan);
-	buf_fini(&pt->rest);
+	buf_fini(&pt->content_octets);
 	buf_fini(&pt->kept);
 }
 
@@ -72,6 +81,8 @@ separate_body(const struct policy_session *ps, struct policy_txn *pt)
 static enum rules_stage
 first_stage(const struct rules *r, const struct scan_line *l)
 {
+	if (l->top && !policy_scans_header(r))
+		return RULES_NSTAGES;
 	if (l->top && rules_has_stage(r, RULES_HEADER))
 		return RULES_HEADER;
 	switch (l->class) {
@@ -91,20 +102,52 @@ first_stage(const struct rules *r, const struct scan_line *l)
 	return RULES_NSTAGES;
 }
 
+/* What the line points to is to be moved. */
+static void
+keep_line(struct policy_txn *pt, struct scan_line *l)
+{
+	buf_reset(&pt->kept);
+	if (l->text.len > 0)
+		buf_add(&pt->kept, l->text.p, l->text.len);
+	if (l->line.len > 0)
+		buf_add(&pt->kept, l->line.p, l->line.len);
+	l->text.p = pt->kept.p;
+	if (l->line.p != NULL)
+		l->line.p = pt->kept.p + l->text.len;
+}
+
+void
+policy_add_content(struct policy_session *ps, const char *p, size_t len)
+{
+	struct policy_txn *pt = ps->slot->txn;
+	struct buf *b = &pt->content_octets;
+
+	if (pt->held)
+		keep_line(pt, &ps->line);
+	if (pt->at > 0) {
+		b->len -= pt->at;
+		memmove(b->p, b->p + pt->at, b->len);
+		pt->at = 0;
+	}
+	buf_add(b, p, len);
+}
+
 static bool
 scan(struct policy_session *ps, struct policy_txn *pt)
 {
 	enum scan_status status;
 	size_t used = 0;
 
-	if (ps->finishing)
+	if (pt->held) {
+		pt->held = false;
+		return true;
+	}
+	if (ps->finishing && pt->at == pt->content_octets.len)
 		status = checks_scan_finish(&pt->scan, &ps->line);
 	else
-		status = checks_scan(&pt->scan, pt->in.p, pt->in.len, &used,
-		    &ps->line);
-	pt->in.p += used;
-	pt->in.len -= used;
-	pt->line_is_kept = false;
+		status = checks_scan(&pt->scan, pt->content_octets.p + pt->at,
+		    pt->content_octets.len - pt->at, &used, &ps->line);
+	pt->at += used;
 	return status == SCAN_FOUND;
 }
 
@@ -112,14 +155,19 @@ bool
 policy_next_line(struct policy_session *ps)
 {
 	const struct rules *r = ps->policy->rules;
+	struct policy_txn *pt = ps->slot->txn;
 
 	if (ps->stage == RULES_HEADER && ps->line.class == SCAN_MIME &&
 	    rules_has_stage(r, RULES_MIME_HEADER)) {
 		ps->stage = RULES_MIME_HEADER;
 		return true;
 	}
-	while (scan(ps, ps->slot->txn)) {
-		separate_body(ps, ps->slot->txn);
+	while (scan(ps, pt) || (ps->finishing && scan(ps, pt))) {
+		if (ps->only_header && !ps->line.top) {
+			pt->held = true;
+			return false;
+		}
+		separate_body(ps, pt);
 		ps->stage = first_stage(r, &ps->line);
 		if (ps->stage != RULES_NSTAGES &&
 		    rules_has_stage(r, ps->stage))
@@ -128,55 +176,14 @@ policy_next_line(struct policy_session *ps)
 	return false;
 }
 
-/* Waiting */
-
-static void
-keep_input(struct policy_txn *pt)
-{
-	if (pt->input_is_kept)
-		return;
-	buf_reset(&pt->rest);
-	buf_add(&pt->rest, pt->in.p, pt->in.len);
-	pt->in = SLICE(pt->rest.p, pt->rest.len);
-	pt->input_is_kept = true;
-}
-
-static void
-keep_line(struct policy_txn *pt, struct scan_line *l)
-{
-	size_t text = l->text.len;
-
-	if (pt->line_is_kept)
-		return;
-	buf_reset(&pt->kept);
-	if (text > 0)
-		buf_add(&pt->kept, l->text.p, text);
-	if (l->line.len > 0)
-		buf_add(&pt->kept, l->line.p, l->line.len);
-	l->text.p = pt->kept.p;
-	if (l->line.p != NULL)
-		l->line.p = pt->kept.p + text;
-	pt->line_is_kept = true;
-}
-
-void
-policy_keep_lines(struct policy_session *ps)
-{
-	struct policy_txn *pt = ps->slot->txn;
-
-	keep_input(pt);
-	keep_line(pt, &ps->line);
-}
-
 bool
 policy_is_too_deep(const struct policy_session *ps)
 {
 	const struct policy_txn *pt = ps->slot->txn;
 	const struct rules *r = ps->policy->rules;
 
-	return checks_scan_is_too_deep(&pt->scan) && (rules_edits_body(r) ||
-	    rules_has_stage(r, RULES_MIME_HEADER) ||
-	    rules_has_stage(r, RULES_NESTED_HEADER));
+	return checks_scan_is_too_deep(&pt->scan) &&
+	    (rules_edits_body(r) || policy_scans_header(r));
 }
 
 /* Edits */
@@ -201,7 +208,7 @@ policy_edit_line(const struct policy_session *ps, const struct rules_edit *e)
 	const struct scan_line *l = &ps->line;
 	struct buf text;
 
-	buf_init(&text, KEPT_MAX);
+	buf_init(&text, TEXT_MAX);
 	if (e->kind != RULES_DELETE_LINE)
 		add_lines(&text, e->value);
 	if (e->kind == RULES_PREPEND_LINE ||

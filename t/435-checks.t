@@ -122,7 +122,6 @@ my @messages = (
 	'a control in a name' => "A: b\r\nC\x01: d\r\nE: f\r\n",
 	'DEL in a name' => "A: b\r\nC\x7f: d\r\nE: f\r\n",
 	'signs in a name' => "A!#\$%(),;<>@[]\"\\: b\r\n\r\nx\r\n",
-	'NUL' => "A: b\0c\r\n d\0e\r\nF\0: g\r\n\r\nh\0i\r\n\0j\r\nk\r\n",
 	'dots' => "A: b\r\n\r\n.\r\n..\r\n.c\r\n...d\r\n",
 	'a dot first' => ".a: b\r\n.\r\n",
 	'a multipart' => "$mixed\r\npre\r\n--x\r\nA: b\r\n\r\nC: d\r\n--x\r\n" .

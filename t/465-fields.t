@@ -74,6 +74,7 @@ my %field = (
 	'header.value' => [header => sub { qr/one\?\ttwo|one.*two/ }],
 	'header.line' => [header => sub { qr/X-Long: one.*two/ }],
 	'body.line' => [body => sub { 'a line' }],
+	'body.piece' => [body => sub { 'a line' }],
 	'header' => [body => sub { 'first' }, 'header("X-Two")'],
 	'headers' => [body => sub { 'first, second' }, 'headers("X-Two")'],
 	'header.names' => [body => sub { 'X-Two, X-Long, X-Two' }],

@@ -26,7 +26,7 @@ static const struct {
 	    0, 0 },
 	{ "behind a mailbox line", "From x Mon\r\nReceived: x\r\n\r\n", 1, 0 },
 	{ "behind an escaped one", ">From x\r\nReceived: x\r\n\r\n", 1, 0 },
-	{ "… the second is body", "From x\r\nFrom y\r\nReceived: x\r\n", 0, 0 },
+	{ "… and behind two", "From x\r\nFrom y\r\nReceived: x\r\n", 1, 0 },
 	{ "… and so is a space", "From x\r\n y\r\nReceived: x\r\n", 0, 0 },
 	{ "From is a field, too", "From: x\r\nReceived: x\r\n\r\n", 1, 0 },
 	{ "no header", "\r\nReceived: x\r\n", 0, 0 },
