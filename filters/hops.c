@@ -99,6 +99,7 @@ end_name(struct hops *s, char c)
 	}
 	if (s->from != 5)
 		return BODY;
+	s->mailbox = true;
 	return c == '\n' ? SECOND : MAILBOX;
 }
 

@@ -1,6 +1,7 @@
 /*
  * hops - what the daemon itself wants to know of a header, of every message:
- * how often it has been received, and whether anybody speaks in our name.
+ * how often it has been received, whether anybody speaks in our name, and
+ * whether it begins as in a mailbox file.
  *
  * It is fed with the content as it comes, in pieces of any size, keeps a few
  * words of state, and agrees with filters/header.h about what a field is.
@@ -8,6 +9,7 @@
 #ifndef FILTERS_HOPS_H
 #define FILTERS_HOPS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 struct hops {
@@ -17,6 +19,7 @@ struct hops {
 	int		from;		/* private: of "From " */
 	unsigned	received;	/* fields Received */
 	unsigned	authres;	/* fields Authentication-Results */
+	bool		mailbox;	/* a line "From " stands before them */
 };
 
 void hops_init(struct hops *s);

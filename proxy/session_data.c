@@ -137,9 +137,15 @@ session_objection(const struct session *s)
 	return NULL;
 }
 
+/*
+ * Postfix takes a first line "From " for what it is in DATA, and in BDAT for
+ * the start of the body: then it would not see the header that filters saw.
+ */
 bool
 session_travels_by_bdat(const struct session *s)
 {
+	if (s->intake != NULL && s->intake->hops.mailbox && !s->intake->binary)
+		return false;
 	return s->backend != NULL && backend_is_ready(s->backend) &&
 	    s->conf->backends[s->route].chunking &&
 	    ext_has(backend_extensions(s->backend), EXT_BIT(CHUNKING));

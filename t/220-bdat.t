@@ -56,6 +56,20 @@ for (['BDAT', \@with, {}], ['DATA', \@without, {}],
 	}
 }
 
+subtest 'a mailbox line' => sub {
+	my $mta = Backend->start(extensions => \@with);
+	my $c = start($mta)->client;
+
+	$c->hello;
+	for ('From joe', '>From joe', 'From: joe', 'From : joe', 'Fro') {
+		$c->envelope('a@example.org', 'b@example.com');
+		$c->bdat("$_\r\nSubject: x\r\n\r\nFrom joe\r\n", 1);
+		$c->expect(qr/^250 /, $_);
+		is($mta->last->{by}, /From joe/ ? 'DATA' : 'BDAT',
+		    'as Postfix reads it like filters do');
+	}
+};
+
 my $mta = Backend->start(extensions => [@with, 'BINARYMIME'],
     'RCPT TO:<no@' => '550 5.1.1 no');
 my $proxy = start($mta);

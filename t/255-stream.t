@@ -41,7 +41,7 @@ sub gone
 	my ($proxy, $n) = @_;
 
 	return Wait::wait_until(sub {
-		return $proxy->log(qr/close reason=/) >= $n;
+		return scalar(() = $proxy->log(qr/close reason=/)) >= $n;
 	});
 }
 

@@ -99,10 +99,6 @@ my $judge = Postfix->start(main => {
 	body_checks => "pcre:$dir/body",
 });
 my $behind = Postfix->start;
-# "From " at the start is a field over DATA, and body over BDAT.
-my $data = Postfix->start(main => {
-	smtpd_discard_ehlo_keywords => 'chunking',
-});
 
 sub proxy
 {
@@ -115,7 +111,6 @@ sub proxy
 }
 
 my $proxy = proxy($behind);
-my $data_proxy = proxy($data);
 
 # What is in a message but for what each Postfix adds by itself.
 sub without_traces
@@ -173,9 +168,7 @@ sub compare
 {
 	my ($name, $message, $bdat) = @_;
 	my $theirs = outcome($judge, $judge->port, $message, $bdat);
-	my $ours = $message =~ /^>*From / ?
-	    outcome($data, $data_proxy->port, $message, $bdat) :
-	    outcome($behind, $proxy->port, $message, $bdat);
+	my $ours = outcome($behind, $proxy->port, $message, $bdat);
 
 	local $Test::Builder::Level = $Test::Builder::Level + 1;
 	is_deeply($ours, $theirs, $name . ($bdat ? ', BDAT' : '')) or
