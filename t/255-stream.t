@@ -218,7 +218,7 @@ subtest 'a policy that edits nothing lets it go on' => sub {
 	$c->envelope('a@example.org', 'b@example.com');
 	$c->message("Subject: spam\r\n" . large(500_000));
 	$c->expect(qr/^554 5\.7\.1 no/, 'refused');
-	ok(scalar $mta->commands(qr/^BDAT \d+$/), 'while it was under way');
+	ok($mta->wait_command(qr/^BDAT \d+$/), 'while it was under way');
 	is(scalar $mta->messages, 0, 'and it is not there');
 };
 
