@@ -41,7 +41,8 @@ sub gone
 	my ($proxy, $n) = @_;
 
 	return Wait::wait_until(sub {
-		return $proxy->log(qr/close reason=/) >= $n;
+		my @closed = $proxy->log(qr/close reason=/);
+		return @closed >= $n;
 	});
 }
 
