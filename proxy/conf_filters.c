@@ -316,6 +316,35 @@ check_findings(struct loader *l, const struct conf_listener *on)
 	}
 }
 
+static bool
+is_asked(const struct conf *c, const char *filter)
+{
+	size_t i, j;
+
+	for (i = 0; i < c->nlisteners; i++)
+		for (j = 0; j < c->listeners[i].chain.n; j++)
+			if (strcmp(c->listeners[i].chain.v[j], filter) == 0)
+				return true;
+	return false;
+}
+
+/* Who writes a filter down believes that it is asked: say so when it is not,
+   also because --listen took the place of the blocks that name it. */
+static void
+warn_of_unasked(struct loader *l)
+{
+	struct mistakes w = { .where = &l->text };
+	unsigned i;
+	cfg_t *s;
+
+	for (i = 0; (s = conf_section(l->root, "filter", i)) != NULL; i++)
+		if (!is_asked(l->c, cfg_title(s)))
+			mistake_add(&w, at_line(conf_start(s)), "warning: "
+			    "filter \"%s\" is in the chain of no listener: "
+			    "nobody asks it", cfg_title(s));
+	mistakes_write(&w, l->err);
+}
+
 /* Names that lead nowhere were reported with the listener. */
 void
 conf_load_chains(struct loader *l)
@@ -334,4 +363,6 @@ conf_load_chains(struct loader *l)
 				chain_conf_add(&on->filters, f);
 		check_findings(l, on);
 	}
+	if (l->o->policy == NULL && l->m.n == 0)
+		warn_of_unasked(l);
 }

@@ -15,10 +15,14 @@
 
 #include "rules/load_impl.h"
 
+#define BYTE_ORDER_MARK	"\xef\xbb\xbf"	/* what editors of Windows begin with */
+
 void
 lex_init(struct lex *x, struct load *l, const struct policy_file *f,
     uint32_t at, uint32_t end)
 {
+	if (at == 0 && end >= 3 && memcmp(f->text, BYTE_ORDER_MARK, 3) == 0)
+		at = 3;
 	*x = (struct lex){ .load = l, .file = f, .at = at, .end = end,
 	    .line = 1, .fresh = true, .last = T_EOL };
 }
@@ -288,8 +292,11 @@ take_string(struct lex *x, struct token *t)
 			x->at++;
 		else if (peek(x, 0) == '%' && peek(x, 1) == '%')
 			x->at++;
-		else if (peek(x, 0) == '%' && peek(x, 1) == '{')
+		else if (peek(x, 0) == '%' && peek(x, 1) == '{') {
 			skip_inserted(x);
+			if (!in_line(x))
+				break;
+		}
 	}
 	if (x->at > x->end)
 		x->at = x->end;

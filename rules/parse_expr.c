@@ -101,7 +101,7 @@ add_net(struct parser *p, uint32_t list)
 	text[s.len] = '\0';
 	if (list_add_net(p->r, list, text, &why) == 0)
 		return true;
-	parser_error(p, at, "\"%s\" is %s", text, why);
+	parser_error(p, at, "\"%s\" is no network: %s", text, why);
 	return false;
 }
 

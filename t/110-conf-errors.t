@@ -134,6 +134,24 @@ is_deeply([check('--listen', '127.0.0.1:0', '--backend', '127.0.0.1:25',
     '--hostname', 'mx.example.org', '--identity', 'none',
     '--relay-domains', 'example.org')], [0, ''],
     'and fine with relay-domains');
+
+# A filter that is written down and never asked is a policy that does nothing.
+my $idle = spew('idle.conf', <<"END");
+listen "127.0.0.1:0" { chain = { "used" } }
+listen "127.0.0.2:0" { }
+backend "b" { address = "127.0.0.1:25" }
+filter "used" { type = "policy" file = "$dir/empty.rules" }
+
+filter "idle" { type = "policy" file = "$dir/empty.rules" }
+END
+spew('empty.rules', '');
+is_deeply([check('-c', $idle)], [0, "$idle:6: warning: filter \"idle\" is in "
+    . "the chain of no listener: nobody asks it\n"], 'a filter without a chain');
+like((check('-c', $idle, '--listen', '127.0.0.1:0'))[1],
+    qr/:4: warning: filter "used" is in .*\n.*:6: warning: filter "idle" is/,
+    '--listen takes the place of listeners and their chains');
+is_deeply([check('-c', $idle, '--policy', "$dir/empty.rules")], [0, ''],
+    '--policy takes the place of filters');
 is_deeply([check('-c', "$dir/none.conf")],
     [2, "$dir/none.conf: No such file or directory\n"], 'no file');
 is((check('--help'))[0], 0, '--help');

@@ -200,21 +200,29 @@ subtest 'the client goes away while filters are asked' => sub {
 };
 
 subtest 'the backend goes away while filters are asked' => sub {
-	my $p = start(['rcpt later@ later=60 continue',
-	    'eom later@ later=60 continue']);
+	my $p = start(['rcpt later@ later=5000 continue',
+	    'eom later@ later=5000 continue']);
 	my $c = $p->client;
+	# The filter, which has been asked when the worker has gone through its
+	# loop again, answers when we know that the backend is gone.
+	my $drop = sub {
+		$mta->drop;
+		$p->log_like(qr/backend name=\S+ failed="closed by peer"/);
+		$p->control('sessions') for 1 .. 2;
+		$p->clock(5000);
+	};
 
 	$c->hello;
 	$mta->forget;
 	$c->envelope('later@example.org', 'b@example.com');
 	$c->message("x\r\n");
 	$mta->wait_command(qr/^RCPT/);
-	$mta->drop;
+	$drop->();
 	$c->expect(qr/^451 4\.4\.2/, 'at eom: nothing is lost');
 	$c->send('MAIL FROM:<a@example.org>', 'RCPT TO:<b@example.com>',
 	    'RCPT TO:<later@example.com>');
 	$c->expect(qr/^250/) for 1 .. 2;
-	$mta->drop;
+	$drop->();
 	$c->expect(qr/^451 4\.4\.2/, 'at rcpt');
 };
 

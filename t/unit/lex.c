@@ -78,6 +78,7 @@ static const struct {
 	{ "a\nb", "word:a EOL word:b" },
 	{ "a # comment\nb", "word:a EOL word:b" },
 	{ "a\r\nb\r\n", "word:a EOL word:b EOL" },
+	{ "\xef\xbb\xbf" "a\nb", "word:a EOL word:b" },
 	{ "a\n\n\nb", "word:a EOL EOL EOL word:b" },
 	{ "(a\n\n# c\nb)\nc", "( word:a word:b ) EOL word:c" },
 	{ "a\n  and b", "word:a word:and word:b" },

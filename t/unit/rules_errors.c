@@ -58,6 +58,14 @@ static const struct {
 	    "p:2:9: this text has no end: a \" is missing in its line\n"
 	    "p:2:10: %{ without } (for the characters themselves write "
 	    "%%{)\n" },
+	/* Nothing of the next line belongs to it. */
+	{ "at rcpt\n reject \"%{mail\"\n log \"x%{rcpt}\"\n rejct\n",
+	    "p:2:9: this text has no end: a \" is missing in its line\n"
+	    "p:2:10: %{ without } (for the characters themselves write "
+	    "%%{)\n"
+	    "p:4:2: \"rejct\" is no action (did you mean reject?)\n" },
+	{ "at rcpt\n reject \"x\" if client.ip in 10.0.0.1/8\n",
+	    "p:2:29: \"10.0.0.1/8\" is no network: host bits set\n" },
 	{ "at rcpt\n reject \"%{}\"\n",
 	    "p:2:12: a field or a value expected, not the end of the file\n" },
 	{ "at rcpt\n reject \"%{mail rcpt}\"\n", "p:2:17: \"}\" expected\n" },
