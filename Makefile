@@ -177,6 +177,10 @@ SRCS = \
 	filters/icap.c \
 	filters/icap_reply.c \
 	filters/milter_wire.c \
+	filters/milter_macro.c \
+	filters/milter_reply.c \
+	filters/milter_link.c \
+	filters/milter.c \
 	filters/filters.c \
 	filters/lookup.c \
 	proxy/tls.c \
