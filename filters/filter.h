@@ -54,7 +54,7 @@
 
 /* Grows by one with each change here, in facts.h or in txn.h that a module
    must be compiled again for. */
-#define FILTER_ABI	2
+#define FILTER_ABI	3
 
 struct event_base;
 

@@ -181,7 +181,7 @@ delete_rcpt(struct milter_session *m, const struct wire_reply *r)
 }
 
 /* Unless it has negotiated that its values begin as they are to begin, a space
-   comes in front of them, even of one that has a space. */
+   comes in front of them, of one that has a space as well. */
 static void
 edit_field(struct milter_session *m, enum txn_edit_kind kind,
     const struct wire_reply *r)
@@ -192,6 +192,7 @@ edit_field(struct milter_session *m, enum txn_edit_kind kind,
 
 	edit(m, &(struct txn_edit){
 		.kind = kind, .nth = r->nth, .name = r->name, .value = value,
+		.tight = leads,
 	});
 	free(value);
 }
