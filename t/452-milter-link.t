@@ -7,6 +7,7 @@ use lib 't/lib';
 use Test::More;
 use File::Temp;
 use Backend;
+use Cert;
 use Milter;
 use Run;
 use Scanned;
@@ -409,6 +410,52 @@ subtest 'settings' => sub {
 	$p->says('look', $mail, $ok, 'edits are observed');
 	unlike($mta->last->{content}, qr/X-A/);
 	$p->says('holds', $mail, qr/^451 4\.7\.1 the message is to be held back/, 'quarantine');
+};
+
+subtest 'quarantine' => sub {
+	my $holds = Milter->start(E => ["qlook at it\0", add('X-A', 'b'), 'c']);
+	my $p = with({ it => [$holds->socket, 'quarantine = yes'] },
+	    set => { quarantine => 'redirect:held@example.com' });
+
+	$mta->forget;
+	$p->says('it', $mail, $ok, 'held back');
+	is("@{$mta->last->{rcpts}}", '<held@example.com>', 'where the setting says');
+	like($mta->last->{content}, qr/^X-Quarantine-Reason: .*look at it/m, 'with the reason');
+	my $q = Proxy->prepare(backend => $mta->address,
+	    extra => filter('x', '/x', 'quarantine = yes'));
+	my ($status, $said) = Run::run($Proxy::PROGRAM, 'check', '-c', "$q->{dir}/vratar.conf");
+	is($status >> 8, 2, 'without a place for it: a mistake');
+};
+
+subtest 'TLS and logins' => sub {
+	my $behind = Backend->start(auth => 'PLAIN', 'AUTH' => '235 2.7.0 welcome',
+	    '.' => '250 2.0.0 Ok');
+	my $milter = Milter->start;
+	my $p = Scanned->start(backend => $behind->address, tls => Cert->shared,
+	    chains => { it => ['it'], skip => ['skip'] },
+	    filters => filter('it', $milter->socket) .
+	    filter('skip', $milter->socket, 'skip-authenticated = yes'));
+
+	for my $chain ('it', 'skip') {
+		my $seen = $milter->reports;
+		my $c = $p->client(listener => $p->{chain}{$chain});
+		$c->hello('first.example');
+		$c->starttls;
+		$c->hello('second.example');
+		$c->deliver('a@example.org', 'b@example.com', $mail) if $chain eq 'skip';
+		$c->send('AUTH PLAIN AGFsaWNlAHNlY3JldA==');
+		$c->expect(qr/^235/, 'a login');
+		$c->deliver('a@example.org', 'b@example.com', $mail);
+		$c->quit;
+		is(heard($milter, $seen), 'OCHHMRTLLLNBE', "$chain: one message, HELO twice");
+		my @r = ($milter->reports)[$seen .. $milter->reports - 1];
+		my @helo = grep { /^D H/ } @r;
+		is(scalar(grep { /\{tls_version\}=TLSv1\.[23]/ && /\{cipher_bits\}=\d+/ &&
+		    /\br=ESMTPS\b/ && !/cert_/ } @helo), 1, 'TLS is known with the second');
+		is(scalar(grep { /^D M .*\{auth_authen\}=alice\|\{auth_type\}=PLAIN/ } @r),
+		    $chain eq 'it' ? 1 : 0, 'the login with MAIL');
+	}
+	unlike(join("\n", $milter->reports), qr/secret/, 'and no password');
 };
 
 done_testing;
