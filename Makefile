@@ -16,11 +16,13 @@ BUILD_DEPS = gcc libc6-dev pkg-config libevent-dev libssl-dev \
              libconfuse-dev libjansson-dev libidn2-dev libunbound-dev \
              libldns-dev libsystemd-dev libpcre2-dev \
              libarchive-dev libmagic-dev libpsl-dev \
-             libunistring-dev libdb-dev liblmdb-dev libcdb-dev
+             libunistring-dev libdb-dev liblmdb-dev libcdb-dev \
+             libmilter-dev
 CHECK_DEPS = perl libio-socket-ssl-perl openssl mandoc procps python3 swaks \
              postfix postfix-pcre postfix-lmdb postfix-cdb sasl2-bin \
              libsasl2-modules clamav-daemon rspamd \
-             spamd spamassassin c-icap libc-icap-mod-virus-scan
+             spamd spamassassin c-icap libc-icap-mod-virus-scan \
+             opendkim opendkim-tools python3-milter
 
 PKGS      = libevent openssl libconfuse jansson libidn2 libunbound ldns \
             libsystemd libpcre2-8 lmdb libcdb libpsl libarchive libmagic
@@ -174,6 +176,11 @@ SRCS = \
 	filters/chunked.c \
 	filters/icap.c \
 	filters/icap_reply.c \
+	filters/milter_wire.c \
+	filters/milter_macro.c \
+	filters/milter_reply.c \
+	filters/milter_link.c \
+	filters/milter.c \
 	filters/filters.c \
 	filters/lookup.c \
 	proxy/tls.c \

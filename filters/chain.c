@@ -122,8 +122,8 @@ forget_answer(struct place *p)
 	free(p->rule);
 	p->reply = p->rule = NULL;
 	p->broken = NULL;
-	p->cannot_say = false;
-	p->delay_ms = 0;
+	p->cannot_say = p->lost = false;
+	p->delay_ms = p->patience_ms = 0;
 }
 
 static void
@@ -439,7 +439,7 @@ settle(struct chain *c, struct place *p, enum verdict v)
 	enum step step;
 
 	p->state = PLACE_IDLE;
-	p->cannot_say = v == V_FAIL && p->broken == NULL;
+	p->cannot_say = v == V_FAIL && p->broken == NULL && !p->lost;
 	p->record.spent_us += clock_us() - p->asked_us;
 	if (c->event == EV_EOM)
 		p->in_txn = false;
@@ -506,7 +506,8 @@ ask(struct chain *c, struct place *p)
 	} else if (v == V_WAIT && p->broken == NULL) {
 		p->state = PLACE_WAITS;
 		c->asked = p;
-		wait_for(c, WAIT_FILTER, p->conf->timeout);
+		wait_for(c, WAIT_FILTER, p->patience_ms > 0 ?
+		    p->patience_ms : p->conf->timeout);
 		return STEP_WAIT;
 	}
 	return settle(c, p, v);

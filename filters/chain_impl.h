@@ -47,6 +47,8 @@ struct place {
 	const char		*broken;	/* its promise; static */
 	bool			 cannot_say;	/* V_FAIL: it has not lost its
 						   way, only this answer */
+	bool			 lost;		/* chain_lost(): it has */
+	uint64_t		 patience_ms;	/* 0: its time-out */
 	char			*reply;		/* "550 5.7.1 …"; ours */
 	char			*rule;		/* chain_place(); ours */
 	uint64_t		 delay_ms;

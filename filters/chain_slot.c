@@ -17,6 +17,7 @@
 #include "smtp/reply.h"
 
 #define REPLY_MAX_TEXT	400	/* fits one line of 512 with code and more */
+#define REPLY_LINES_ROOM ((size_t)REPLY_TEXT_MAX / 2)
 #define PLACE_NAME_MAX	200
 #define DELAY_MAX_MS	((uint64_t)5 * 60 * 1000)
 
@@ -119,6 +120,48 @@ chain_reply(struct chain_slot *slot, int code, const char *enhanced,
 	free(p->reply);
 	p->reply = xasprintf("%d %s%s%s", code, enhanced ? enhanced : "",
 	    enhanced ? " " : "", text);
+}
+
+void
+chain_reply_lines(struct chain_slot *slot, int code, const char *lines)
+{
+	struct place *p = in_turn(slot, "a reply without a question");
+	char *text, *line, *lf;
+
+	if (p == NULL)
+		return;
+	if (code < 400 || code > 599) {
+		p->broken = "a reply that is none";
+		return;
+	}
+	text = xstrndup(lines, strnlen(lines, REPLY_LINES_ROOM));
+	for (line = text; (lf = strchr(line, '\n')) != NULL; line = lf + 1) {
+		*lf = '\0';
+		clean(line);
+		*lf = '\n';
+	}
+	clean(line);
+	free(p->reply);
+	p->reply = xasprintf("%d %s", code, text);
+	free(text);
+}
+
+void
+chain_lost(struct chain_slot *slot)
+{
+	struct place *p = in_turn(slot, "a failure without a question");
+
+	if (p != NULL)
+		p->lost = true;
+}
+
+void
+chain_patience(struct chain_slot *slot, uint64_t ms)
+{
+	struct place *p = in_turn(slot, "a wait without a question");
+
+	if (p != NULL)
+		p->patience_ms = ms;
 }
 
 void

@@ -54,7 +54,7 @@
 
 /* Grows by one with each change here, in facts.h or in txn.h that a module
    must be compiled again for. */
-#define FILTER_ABI	2
+#define FILTER_ABI	3
 
 struct event_base;
 
@@ -154,6 +154,7 @@ struct filter_host {
 						   long as the instance */
 	FILE		*err;			/* for mistakes with a place of
 						   their own, one a line */
+	uint64_t	 timeout;		/* of the filter block, ms */
 };
 
 enum {
@@ -247,6 +248,18 @@ void chain_resume(struct chain_slot *slot, enum verdict v);
  */
 void chain_reply(struct chain_slot *slot, int code, const char *enhanced,
     const char *fmt, ...) __attribute__((format(printf, 4, 5)));
+
+/* The same with a text of several lines, separated by LF; each may begin with an
+   enhanced code of its own. */
+void chain_reply_lines(struct chain_slot *slot, int code, const char *lines);
+
+/* With a V_FAIL in a transaction: something of it was missed, so it counts for
+   the rest of the transaction, like the failures of a broken promise. */
+void chain_lost(struct chain_slot *slot);
+
+/* With a V_WAIT: the answer may take so long, whatever the time-out of the
+   filter is. The filter-budget of the message counts all the same. */
+void chain_patience(struct chain_slot *slot, uint64_t ms);
 
 /* Where it was decided ("policy.rules:17"), for the decision record. */
 void chain_place(struct chain_slot *slot, const char *place);

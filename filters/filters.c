@@ -25,6 +25,7 @@ static const struct filter *const builtin[] = {
 	&filter_spamd,
 	&filter_exec,
 	&filter_icap,
+	&filter_milter,
 	NULL
 };
 

@@ -9,6 +9,9 @@
 
 #include "filters/chain.h"
 
+/* Asks a milter, as an MTA does. */
+extern const struct filter filter_milter;
+
 /* The scanners: each in its file, and nothing else of it is visible. */
 extern const struct filter filter_clamd, filter_rspamd, filter_spamd;
 extern const struct filter filter_exec, filter_icap;

@@ -41,6 +41,7 @@ struct peers {
 	size_t			 nwheres;
 	struct peer		*v;		/* ours */
 	int			 n;
+	int			 reached;	/* by the last dial */
 };
 
 struct dial {
@@ -212,6 +213,12 @@ peers_failed(struct peers *p, int i, const char *why)
 	p->v[i].retry_ms = clock_ms() + p->settings->retry_after;
 }
 
+int
+peers_reached(const struct peers *p)
+{
+	return p->reached;
+}
+
 const struct sockaddr *
 peers_address(const struct peers *p, int i, socklen_t *len)
 {
@@ -288,6 +295,7 @@ on_connected(evutil_socket_t fd, short what, void *arg)
 		return;
 	}
 	peers_worked(d->peers, d->peer);
+	d->peers->reached = d->peer;
 	/* Small frames must not wait; on a UNIX socket this fails. */
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 	bev = bufferevent_socket_new(d->peers->base, fd,

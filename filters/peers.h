@@ -33,6 +33,9 @@ struct peers_settings {
 	    .help = "Where the server is: HOST:PORT or unix:PATH. "	\
 	    "Of several, the next is tried when one cannot be reached. " \
 	    "Unset: " default_ "."),					\
+	PEERS_TIME_SETTINGS(struct_)
+
+#define PEERS_TIME_SETTINGS(struct_)						\
 	SETTING(struct_, peers.connect_timeout, "connect-timeout",	\
 	    DURATION, .def = "2s", .min = "10ms", .max = "1m",		\
 	    .help = "How long a connection to the server may take."),	\
@@ -64,6 +67,10 @@ typedef void dial_fn(void *arg, struct bufferevent *bev, const char *why);
 struct dial *peers_dial(struct peers *p, dial_fn *fn, void *arg);
 /* Forget it: fn will not be called. NULL is fine. */
 void dial_cancel(struct dial **d);
+
+/* In fn: which of them it is. Somebody who accepts and then says nothing that
+   makes sense to anybody has failed as well (peers_failed()). */
+int peers_reached(const struct peers *p);
 
 /*
  * For a caller who connects by himself: the next to try, or -1 when all are

@@ -260,9 +260,13 @@ static char *
 compose(const struct txn_edit *e, bool smtputf8)
 {
 	struct buf text;
+	char *space;
 
 	buf_init(&text, 4 * TXN_EDIT_OCTETS);
 	rewrite_field(&text, e->name, e->value, smtputf8);
+	space = text.p + strlen(e->name) + 1;
+	if (e->tight && *e->value != ' ' && *space == ' ')
+		memmove(space, space + 1, strlen(space));
 	return text.p;
 }
 

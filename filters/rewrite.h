@@ -25,7 +25,8 @@
  * are in a message with SMTPUTF8, if they are UTF-8; otherwise the words from
  * the first to the last that has one become encoded words, of charset
  * unknown-8bit (RFC 1428) when they are not UTF-8. A value that begins with a
- * space is put behind the colon as it is, any other gets one.
+ * space is put behind the colon as it is, any other gets one, unless the edit is
+ * tight.
  */
 #ifndef FILTERS_REWRITE_H
 #define FILTERS_REWRITE_H

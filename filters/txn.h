@@ -84,6 +84,8 @@ struct txn_edit {
 	size_t			 len;	/* of the value of EDIT_REPLACE_BODY
 					   and EDIT_REPLACE_OCTETS */
 	uint64_t		 offset, octets;	/* … of the latter */
+	bool			 tight;	/* of a field: no space is put behind
+					   the colon where value has none */
 	const char		*by;	/* the filter; set by the chain */
 };
 

@@ -143,6 +143,7 @@ setup(struct loader *l, struct filter_conf *f, struct place at)
 		.recipient_delimiter = l->c->recipient_delimiter,
 		.backends = &backends,
 		.spool_directory = l->c->spool_directory,
+		.timeout = f->timeout,
 	};
 	size_t i, len;
 	int r;

@@ -136,7 +136,7 @@ sub filter_rows
 	my $args = qr/(\((?:[^()"]|"(?:[^"\\]|\\.)*"|(?-1))*\))/;
 	my @rows;
 
-	$text =~ s{(\w+_SETTINGS)$args}{
+	1 while $text =~ s{(\w+_SETTINGS)$args}{
 		my ($body, @names) = @{$shared{$1}};
 		my @values = arguments(substr $2, 1, -1);
 		for my $i (0 .. $#names) {

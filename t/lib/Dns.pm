@@ -14,7 +14,7 @@ use IO::Socket::IP;
 use POSIX ();
 use Socket qw(inet_aton SOCK_DGRAM);
 
-my %type = (A => 1, PTR => 12, MX => 15, AAAA => 28);
+my %type = (A => 1, PTR => 12, MX => 15, TXT => 16, AAAA => 28);
 my %type_name = reverse %type;
 
 sub start
@@ -76,7 +76,8 @@ sub answer
 	return pack('nnnnnn', $id, 0x8580 | $rcode, 1, scalar @values, 0, 0) .
 	    $question . join '', map {
 		my $data = $type == 1 ? inet_aton($_) : $type == 15 ?
-		    wire_mx($_) : wire_name($_);
+		    wire_mx($_) : $type == 16 ? pack('(C/a*)*', unpack
+		    '(a255)*', $_) : wire_name($_);
 		pack('nnnNn', 0xc00c, $type, 1, 60, length $data) . $data;
 	    } @values;
 }

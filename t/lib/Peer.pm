@@ -113,9 +113,11 @@ sub script
 	my $listen;
 
 	if ($o{unix}) {
-		$listen = IO::Socket::UNIX->new(Listen => 100,
-		    Local => "$self->{dir}/socket");
-		$self->{address} = "unix:$self->{dir}/socket";
+		# A path, or one of our own.
+		my $path = $o{unix} =~ m{/} ? $o{unix} : "$self->{dir}/socket";
+		unlink $path;
+		$listen = IO::Socket::UNIX->new(Listen => 100, Local => $path);
+		$self->{address} = "unix:$path";
 	} else {
 		$listen = IO::Socket::IP->new(LocalHost => '127.0.0.1',
 		    LocalPort => $o{port} // 0, Listen => 100, ReuseAddr => 1);

@@ -928,6 +928,86 @@ check_cannot_say(void)
 	stop();
 }
 
+static void
+lose_it(struct chain_slot *slot, enum filter_event ev)
+{
+	if (ev == EV_RCPT)
+		chain_lost(slot);
+}
+
+/* It has missed something: no use in asking it about the rest. */
+static void
+check_lost(void)
+{
+	start(1);
+	fakes[0].say[EV_RCPT] = V_FAIL;
+	fakes[0].act = lose_it;
+	mail();
+	rcpt();
+	is_verdict(V_TEMPFAIL, "451 4.7.1 a filter failed; try again later",
+	    "a", "it is lost");
+	buf_reset(&heard);
+	rcpt();
+	is_verdict(V_TEMPFAIL, "451 4.7.1 a filter failed; try again later",
+	    "a", "for the next one as well");
+	is_str(heard.p, "", "which it does not hear of");
+	end_txn();
+	fakes[0].say[EV_RCPT] = V_CONTINUE;
+	mail();
+	rcpt();
+	is_verdict(V_CONTINUE, NULL, NULL, "the next message is another one");
+	stop();
+}
+
+static void
+be_patient(struct chain_slot *slot, enum filter_event ev)
+{
+	if (ev == EV_MAIL)
+		chain_patience(slot, 5000);
+}
+
+static void
+check_patience(void)
+{
+	start(1);
+	fakes[0].say[EV_MAIL] = fakes[0].say[EV_RCPT] = V_WAIT;
+	fakes[0].act = be_patient;
+	ok(!mail(), "it waits");
+	clock_advance(4999);
+	turn();
+	is_int(ndone, 0, "longer than its time-out");
+	clock_advance(1);
+	turn();
+	is_int(ndone, 1, "as long as it wanted");
+	end_txn();
+	fakes[0].say[EV_MAIL] = V_CONTINUE;
+	mail();
+	ok(!rcpt(), "the next event");
+	clock_advance(1000);
+	turn();
+	is_int(ndone, 2, "has the usual time-out");
+	stop();
+}
+
+static void
+say_lines(struct chain_slot *slot, enum filter_event ev)
+{
+	if (ev == EV_MAIL)
+		chain_reply_lines(slot, 550, "5.7.1 one\n\n5.7.1 t\rwo\033");
+}
+
+static void
+check_lines(void)
+{
+	start(1);
+	fakes[0].say[EV_MAIL] = V_REJECT;
+	fakes[0].act = say_lines;
+	mail();
+	is_verdict(V_REJECT, "550 5.7.1 one\n\n5.7.1 t?wo?", "a",
+	    "a reply of several lines");
+	stop();
+}
+
 /* Edits of a filter that fails later are gone, those of others stay. */
 static void
 check_edits(void)
@@ -1107,6 +1187,9 @@ main(void)
 	check_delay();
 	check_misbehaviour();
 	check_cannot_say();
+	check_lost();
+	check_patience();
+	check_lines();
 	check_edits();
 	check_out_of_turn();
 	check_observe();

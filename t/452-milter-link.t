@@ -1,0 +1,461 @@
+#!/usr/bin/perl
+# What a milter negotiates is kept, and one that is away, hangs, dribbles, floods
+# or does not read costs its session what on-failure says, and others nothing.
+use strict;
+use warnings;
+use lib 't/lib';
+use Test::More;
+use File::Temp;
+use Backend;
+use Cert;
+use Milter;
+use Run;
+use Scanned;
+
+my $mta = Backend->start('RCPT' => '250 2.1.5 Ok', '.' => '250 2.0.0 Ok');
+my $mail = "Subject: x\r\nTo:  a\r\n\tb\r\nX:\tc\r\n\r\nhello\r\n";
+my $ok = qr/^250 /;
+my $failed = qr/^451 4\.7\.1 a filter failed/;
+
+sub filter
+{
+	my ($name, $socket, @rows) = @_;
+	my $list = join ', ', map { "\"$_\"" } ref $socket ? @$socket : $socket;
+
+	return "filter \"$name\" {\n\ttype = \"milter\"\n\tsocket = { $list }\n" .
+	    join('', map { "\t$_\n" } @rows) . "}\n";
+}
+
+# A daemon with one chain for each milter: name => [socket, rows].
+sub with
+{
+	my ($chains, %o) = @_;
+
+	return Scanned->start(backend => $mta->address,
+	    chains => { map { $_ => [$_] } keys %$chains },
+	    filters => join('', map { filter($_, @{$chains->{$_}}) } sort keys %$chains), %o);
+}
+
+# MAIL in a new session, and what it is told.
+sub mail_says
+{
+	my ($p, $chain, $like, $name) = @_;
+	my $c = $p->to($chain);
+
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	$c->send('MAIL FROM:<a@example.org>');
+	my $text = $c->expect($like, $name);
+	$c->close;
+	return $text;
+}
+
+# What a milter heard after so many reports, as letters, without the end.
+sub heard
+{
+	my ($milter, $from) = @_;
+	my @r = $milter->reports;
+
+	return join '', map { /^([A-CE-PR-Z]) / ? $1 : () } @r[$from .. $#r];
+}
+
+subtest 'nobody there' => sub {
+	my $dir = File::Temp->newdir;
+	my $path = "$dir/milter";
+	my ($nobody) = Backend::nobody() =~ /:(\d+)$/;
+	my $p = with({ tempfail => ["unix:$path"],
+	    reject => ['unix:/nonexistent/x', 'on-failure = "reject"'],
+	    accept => ["inet:$nobody\@127.0.0.1", 'on-failure = "accept"'] });
+
+	# The banner and EHLO are as always.
+	mail_says($p, 'tempfail', $failed, 'tempfail');
+	mail_says($p, 'reject', qr/^554 5\.7\.1 a filter failed/, 'reject');
+	mail_says($p, 'accept', $ok, 'accept');
+	$p->says('accept', $mail, $ok, 'a whole message');
+	$p->log_like(qr/filter=accept server="127\.0\.0\.1:$nobody" unreachable="Connection refused"/, 'why');
+	my $milter = Milter->start(unix => $path);
+	mail_says($p, 'tempfail', $failed, 'not asked before its time');
+	is(scalar $milter->reports(qr/connected/), 0, 'not at all');
+	$p->clock(10_000);
+	$p->says('tempfail', $mail, $ok, 'it is back');
+	# One session lives through the end of its milter and its return.
+	my $c = $p->to('tempfail');
+	$c->deliver('a@example.org', 'b@example.com', $mail);
+	$milter->stop;
+	$c->send('MAIL FROM:<a@example.org>');
+	$c->expect($failed, 'gone in the middle of a session');
+	$milter = Milter->start(unix => $path);
+	$p->clock(10_000);
+	$c->deliver('a@example.org', 'b@example.com', $mail);
+	is(heard($milter, 0), 'OCHMRTLLLNBE', 'the new one hears of the session');
+	$c->close;
+};
+
+subtest 'addresses' => sub {
+	my $milter = Milter->start(unix => 1);
+	my $tcp = Milter->start;
+	my ($path) = $milter->socket =~ /^unix:(.*)/;
+	my ($port) = $tcp->socket =~ /:(\d+)$/;
+	my $p = with({ path => [$path], local => ["local:$path"], inet => ["inet:$port\@127.0.0.1"],
+	    postfix => ["inet:127.0.0.1:$port"], second => [['unix:/nonexistent/x', $milter->socket]] });
+
+	$p->says($_, $mail, $ok, $_) for qw(path local inet postfix second);
+	is(scalar $milter->reports(qr/connected/), 3, 'three by unix');
+	is(scalar $tcp->reports(qr/connected/), 2, 'two by TCP');
+	SKIP: {
+		my $s = IO::Socket::IP->new(LocalHost => '::1', Listen => 1) or
+		    skip 'no IPv6 here', 1;
+		my $six = $s->sockport;
+		close $s;
+		my $q = with({ six => ["inet6:$six\@::1", 'timeout = 1s'] });
+		mail_says($q, 'six', $failed, 'inet6');
+		$q->log_like(qr/server="\[::1\]:$six" unreachable/, 'as we write it');
+	}
+	for (['exec:true', qr/filter "x": socket: "exec:true" must be/],
+	    ['inet:25', qr/filter "x": socket: "25"/]) {
+		my $q = Proxy->prepare(backend => $mta->address, extra => filter('x', $_->[0]));
+		my ($status, $said) = Run::run($Proxy::PROGRAM, 'check', '-c', "$q->{dir}/vratar.conf");
+		is($status >> 8, 2, "$_->[0] is a mistake");
+		like($said, $_->[1]);
+	}
+	my $q = Proxy->prepare(backend => $mta->address,
+	    extra => "filter \"x\" { type = \"milter\" }\n" .
+	    filter('y', '/x', 'macros-mail = { "{foo}" }'));
+	my ($status, $said) = Run::run($Proxy::PROGRAM, 'check', '-c', "$q->{dir}/vratar.conf");
+	like($said, qr/filter "x": socket is not set/);
+	like($said, qr/filter "y": "\{foo\}" is not a macro that we know/);
+};
+
+subtest 'a bad negotiation' => sub {
+	my %says = (
+		version_1 => pack('a N3', 'O', 1, 0, 0),
+		version_7 => pack('a N3', 'O', 7, 0, 0),
+		action => pack('a N3', 'O', 6, 0x200, 0),
+		short => pack('a N2', 'O', 6, 0),
+		other => 'c',
+		list => pack('a N3', 'O', 6, 0x100, 0) . "\0\0\0\0i",
+	);
+	my %peer = map { my $what = $_; $what => Milter->start(raw => sub {
+		my ($fh) = @_;
+		Milter::receive($fh);
+		Milter::say_packets($fh, $says{$what});
+		Peer::linger($fh);
+	}) } keys %says;
+	$peer{zero} = Milter->start(raw => sub { syswrite $_[0], "\0\0\0\0"; Peer::linger($_[0]); });
+	$peer{http} = Milter->start(raw => sub { syswrite $_[0], "HTTP/1.1 400 no\r\n\r\n"; Peer::linger($_[0]); });
+	$peer{closes} = Milter->start(raw => sub { Milter::receive($_[0]); });
+	my $good = Milter->start;
+	my $p = with({ (map { $_ => [$peer{$_}->socket] } keys %peer),
+	    second => [[$peer{short}->socket, $good->socket]] });
+	for my $what (sort keys %peer) {
+		mail_says($p, $what, $failed, $what);
+		mail_says($p, $what, $failed, "$what again");
+		is(scalar $peer{$what}->reports(qr/connected/), 1, "$what: asked once");
+	}
+	$p->says('second', $mail, $ok, 'the next address is tried');
+};
+
+subtest 'it hangs' => sub {
+	my $silent = Milter->start(raw => sub {
+		$_[1]->('waits');
+		Peer::linger($_[0]);
+	});
+	my $p = with({ silent => [$silent->socket] });
+	my $c = $p->client(listener => 0);
+	ok($silent->wait_report(qr/waits/), 'it does not answer the negotiation');
+	$c->expect_nothing;
+	$p->clock(2_000);
+	$c->expect(qr/^220/, 'connect-timeout');
+	$c->{greeted} = 1;
+	$c->send('EHLO a.example', 'MAIL FROM:<a@example.org>');
+	$c->expect(qr/^250-/);
+	$c->expect($failed, 'MAIL at once: nobody waits twice');
+	$p->log_like(qr/filter-failed .*why=".*was not there a moment ago"/);
+	is(scalar $silent->reports(qr/connected/), 1, 'asked once');
+};
+
+subtest 'what it wants' => sub {
+	my @rows = (
+		# offer, what it hears, and the packets of one message
+		[[6, 0x1ff, 0], 'OCHMRTLLLNBE'],
+		[[4, 0x3f, 0], 'OCHMRTLLLNBE'],
+		[[3, 0x3f, 0], 'OCHMRLLLNBE'],
+		[[2, 0x1f, 0], 'OCHMRLLLNBE'],
+		[[6, 0, 0x7f | 0x300], 'OE'],
+		[[6, 0, 0x1], 'OHMRTLLLNBE'],
+		[[6, 0, 0x2], 'OCMRTLLLNBE'],
+		[[6, 0, 0x4], 'OCHRTLLLNBE'],
+		[[6, 0, 0x8], 'OCHMTLLLNBE'],
+		[[6, 0, 0x10], 'OCHMRTLLLNE'],
+		[[6, 0, 0x20], 'OCHMRTNBE'],
+		[[6, 0, 0x40], 'OCHMRTLLLBE'],
+		[[6, 0, 0x200], 'OCHMRLLLNBE'],
+		[[6, 0x1ff, 0xff080], 'OCHMRTLLLNBE'],
+		[[6, 0x1ff, 0x30000080], 'OCHMRTLLLNBE'],
+		(map { [[6, 0x1ff, $_], 'OCHMRTLLLNBE'] } 0x80, 0x1000, 0x2000,
+		    0x4000, 0x8000, 0x10000, 0x40000, 0x80000),
+	);
+	my @milters = map { Milter->start(offer => $_->[0]) } @rows;
+	my $p = with({ map { $_ => [$milters[$_]->socket] } 0 .. $#rows });
+
+	for my $i (0 .. $#rows) {
+		my $name = sprintf 'version %d, %x, %x', @{$rows[$i][0]};
+		$p->says($i, $mail, $ok, $name);
+		is(heard($milters[$i], 0), $rows[$i][1], "$name: what it hears");
+		is(scalar $milters[$i]->reports(qr/^O 6 1ff 1fffff$/), 1, "$name: the offer");
+		# Macros are for everybody.
+		ok(scalar $milters[$i]->reports(qr/^D C .*\bj=/), "$name: macros");
+	}
+};
+
+subtest 'an answer to what it would not answer' => sub {
+	my $milter = Milter->start(offer => [6, 0, 0x4000], M => ['c']);
+	my $p = with({ it => [$milter->socket] });
+	my $c = $p->to('it');
+	$c->send('MAIL FROM:<a@example.org>');
+	$c->expect($ok);
+	ok($milter->wait_report(qr/gone/), 'it is hung up on');
+	$c->send('RCPT TO:<b@example.com>');
+	$c->expect($failed, 'it has failed');
+	$p->log_like(qr/filter-failed filter=it at=rcpt why=".*speaks without being asked/);
+};
+
+subtest 'macros' => sub {
+	my $lists = pack('N Z*', 2, 'i, {mail_addr} {nonsense} {tls_version}') . pack('N Z*', 0, '') .
+	    pack('N Z*', 6, '{daemon_name}') . pack('N Z*', 9, 'i');
+	my $milter = Milter->start(offer => [6, 0x1ff, 0, $lists]);
+	my $p = with({ it => [$milter->socket, 'macros-mail = { "Z", "{daemon_name}=ORIGINATING" }',
+	    'macros-eom = { "{client_addr}" }'] });
+	$p->says('it', $mail, $ok);
+	ok($milter->reports(qr/^D M Z=vratar\|i=[0-9a-f]+\.1\|\{daemon_name\}=ORIGINATING\|\{mail_addr\}=a\@example\.org$/),
+	    'its list, what is there of it, and what is set');
+	ok($milter->reports(qr/^D N \{daemon_name\}=mx\.test\.example$/), 'EOH, not EOM');
+	ok($milter->reports(qr/^D E i=[0-9a-f]+\.1\|\{client_addr\}=127\.0\.0\.1$/), 'EOM, more');
+	ok($milter->reports(qr/^D C .*\bj=mx\.test\.example.*\{client_addr\}=/), 'an empty list changes nothing');
+};
+
+subtest 'fields' => sub {
+	my $plain = Milter->start(E => [add('A', 'b'), add('B', ' c'), insert(0, 'C', 'd'),
+	    add('D', "e\n\tf\ng\r\n h"), 'c']);
+	my $leads = Milter->start(offer => [6, 0x1ff, 0x100000],
+	    E => [add('A', ' b'), insert(1, 'C', "\td"), 'c']);
+	my $p = with({ plain => [$plain->socket], leads => [$leads->socket] });
+
+	$p->says('plain', $mail, $ok);
+	ok($plain->reports(qr/^L \Q$_\E$/), $_) for 'Subject|x|', "To| a~\tb|", "X|\tc|";
+	is($mta->last->{content}, "C: d\r\n" . $mail =~ s/\r\n\r\n.*//sr .
+	    "\r\nA: b\r\nB:  c\r\nD: e\r\n\tf\r\n\tg\r\n h\r\n\r\nhello\r\n", 'plain');
+	$p->says('leads', $mail, $ok);
+	ok($leads->reports(qr/^L \Q$_\E$/), $_) for 'Subject| x|', "To|  a~\tb|", "X|\tc|";
+	like($mta->last->{content}, qr/^C:\td\r\nSubject: x\r\n.*\r\nA: b\r\n\r\n/s, 'with leading space');
+};
+
+subtest 'large bodies' => sub {
+	my $line = 'x' x 98 . "\r\n";
+	my $big = "Subject: big\r\n\r\n" . $line x 3000;
+	my @sizes = (65535) x 4;
+	my %milter = (all => Milter->start, nr => Milter->start(offer => [6, 0, 0xff080]),
+	    skip => Milter->start(B => ['s'], E => [body("new\r\n"), 'c']),
+	    replace => Milter->start(E => [(map { body('y' x 70 . "\r\n") } 1 .. 3000), 'c']),
+	    empty => Milter->start(E => [body(''), 'c']));
+	my $p = with({ map { $_ => [$milter{$_}->socket] } keys %milter });
+
+	for my $way ('all', 'nr') {
+		$p->says($way, $big, $ok, $way);
+		is(join(' ', map { /^B (\d+) octets/ ? $1 : () } $milter{$way}->reports),
+		    join(' ', @sizes, 300_000 - 4 * 65535), 'full pieces');
+		is($mta->last->{content}, $big, 'as it came');
+	}
+	$p->says('skip', $big, $ok, 'skip');
+	is(scalar $milter{skip}->reports(qr/^B/), 1, 'one piece');
+	is($mta->last->{content}, "Subject: big\r\n\r\nnew\r\n", 'replaced');
+	$p->says('replace', $big, $ok, 'many pieces');
+	is(length $mta->last->{content}, 16 + 72 * 3000, 'are one body');
+	$p->says('empty', $big, $ok, 'an empty body');
+	is($mta->last->{content}, "Subject: big\r\n\r\n", 'is empty');
+	my $c = $p->to('all');
+	$c->envelope('a@example.org', 'b@example.com');
+	$c->bdat(substr $big, 0, 100_001);
+	$c->expect($ok);
+	$c->bdat(substr($big, 100_001), 1);
+	$c->expect($ok, 'BDAT');
+	is($mta->last->{content}, $big, 'as it came');
+	$c->close;
+};
+
+subtest 'time' => sub {
+	my $wait = sub {
+		my ($fh, $report, $state, $command) = @_;
+		return 'c' unless ($state->{from} // '') =~ /^<slow-$command\@/;
+		$report->("waits at $command");
+		return;
+	};
+	my $milter = Milter->start(any => $wait);
+	my $busy = Milter->start(E => sub {
+		my ($fh, $report) = @_;
+		$report->('works');
+		for my $i (1 .. 1000) {
+			Milter::say_packets($fh, 'p');
+			$report->('progress');
+			select undef, undef, undef, 0.02;
+		}
+		return 'c';
+	});
+	my $p = with({ it => [$milter->socket], accept => [$milter->socket, 'on-failure = "accept"'],
+	    busy => [$busy->socket, 'content-timeout = 5s'] }, set => { 'filter-budget' => '60s' });
+	for my $row (['M', 30_000], ['R', 30_000], ['T', 30_000], ['E', 60_000]) {
+		my ($at, $ms) = @$row;
+		for my $chain ('it', 'accept') {
+			my $c = $p->to($chain);
+			my $seen = $milter->reports(qr/waits at $at/);
+			$c->send("MAIL FROM:<slow-$at\@example.org>", 'RCPT TO:<b@example.com>');
+			if ($at =~ /[TE]/) {
+				$c->reply for 1, 2;
+				$c->send('DATA');
+				if ($at eq 'E') {
+					$c->reply;
+					$c->octets(Client::stuff($mail));
+				}
+			} elsif ($at eq 'R') {
+				$c->reply;
+			}
+			ok(Wait::wait_until(sub { $milter->reports(qr/waits at $at/) > $seen; }), "$at: it waits");
+			$p->clock($ms - 1000);
+			$c->expect_nothing;
+			$p->clock(1000);
+			$c->expect($chain eq 'it' ? $failed : $at eq 'T' ? qr/^354/ : $ok, "$at: $chain");
+			$c->close;
+		}
+	}
+	my $c = $p->sent('busy', $mail);
+	ok($busy->wait_report(qr/works/), 'one that makes progress');
+	for (1 .. 20) {
+		$p->clock(2_900);
+		my $seen = $busy->reports(qr/progress/);
+		Wait::wait_until(sub { $busy->reports(qr/progress/) > $seen + 2; });
+		$c->expect_nothing;
+	}
+	$p->clock(2_900);
+	$c->expect($failed, 'has until the budget is used up');
+	$p->log_like(qr/filter-failed filter=busy at=eom why="no answer within the filter-budget"/);
+};
+
+subtest 'it does not read' => sub {
+	my $milter = Milter->start(offer => [6, 0, 0xff080], N => sub {
+		$_[1]->('stops');
+		select undef, undef, undef, 60;
+	});
+	my $p = with({ it => [$milter->socket, 'timeout = 20s', 'content-timeout = 20s'] });
+	my $c = $p->to('it');
+	$c->envelope('a@example.org', 'b@example.com');
+	$c->send('DATA');
+	$c->expect(qr/^354/);
+	my ($sent, $piece) = (0, "line of a long text\r\n" x 5000);
+	$c->octets("Subject: x\r\n\r\n");
+	while ($sent < 40_000_000) {
+		my $n = syswrite $c->{fh}, $piece;
+		if (defined $n) {
+			$sent += $n;
+			$piece = substr($piece, $n) . substr($piece, 0, $n);
+		} elsif (!Wait::wait_writable($c->{fh}, 0.5)) {
+			last;
+		}
+	}
+	ok($sent < 30_000_000, "the client is held back after $sent octets");
+	$p->clock(20_000);
+	$p->log_like(qr/filter-failed filter=it at=body why="(?:451 4\.7\.1 )?(?:it does not read|no answer in time)"/, 'for so long');
+	$c->octets("$piece\r\n.\r\n");
+	$c->expect(qr/^451 /, 'and then it is a failure');
+};
+
+subtest 'lost with half of its edits' => sub {
+	my $milter = Milter->start(E => sub {
+		my ($fh) = @_;
+		Milter::say_packets($fh, add('X-A', 'b'), body('new'), del_rcpt('<b@example.com>'));
+		shutdown $fh, 2;
+		return;
+	});
+	my $p = with({ it => [$milter->socket], accept => [$milter->socket, 'on-failure = "accept"'] });
+	$mta->forget;
+	$p->says('it', $mail, $failed, 'is lost');
+	is(scalar $mta->messages, 0, 'nothing arrives');
+	$p->says('accept', $mail, $ok, 'or as it came');
+	is($mta->last->{content}, $mail);
+};
+
+subtest 'settings' => sub {
+	my $edits = Milter->start(E => [add('X-A', 'b'), 'c']);
+	my $rejects = Milter->start(R => ['r']);
+	my $holds = Milter->start(E => ["qlook at it\0", add('X-A', 'b'), 'c']);
+	my $p = with({ small => [$edits->socket, 'max-size = 2K'],
+	    observe => [$rejects->socket, 'mode = "observe"'],
+	    look => [$edits->socket, 'mode = "observe"'], holds => [$holds->socket] });
+	$p->says('small', $mail, $ok, 'small');
+	like($mta->last->{content}, qr/X-A/);
+	my $seen = $edits->reports;
+	$p->says('small', $mail . "x\r\n" x 1000, $ok, 'larger than max-size');
+	unlike($mta->last->{content}, qr/X-A/);
+	ok(Wait::wait_until(sub { heard($edits, $seen) =~ /^OCHMRTLLLN?A/; }),
+	    'it is told to forget it');
+	$seen = $edits->reports;
+	my $c = $p->to('small');
+	$c->send('MAIL FROM:<a@example.org> SIZE=3000');
+	$c->expect($ok);
+	$c->send('RSET', 'MAIL FROM:<a@example.org> SIZE=300');
+	$c->expect($ok) for 1, 2;
+	is(heard($edits, $seen), 'OCHM', 'SIZE says it at once');
+	$c->close;
+	$p->log_like(qr/milter-skipped filter=small reason=size/);
+	$p->says('observe', $mail, $ok, 'observe');
+	$p->log_like(qr/observe filter=observe at=rcpt would=reject .*Command rejected/);
+	$p->says('look', $mail, $ok, 'edits are observed');
+	unlike($mta->last->{content}, qr/X-A/);
+	$p->says('holds', $mail, qr/^451 4\.7\.1 the message is to be held back/, 'quarantine');
+};
+
+subtest 'quarantine' => sub {
+	my $holds = Milter->start(E => ["qlook at it\0", add('X-A', 'b'), 'c']);
+	my $p = with({ it => [$holds->socket, 'quarantine = yes'] },
+	    set => { quarantine => 'redirect:held@example.com' });
+
+	$mta->forget;
+	$p->says('it', $mail, $ok, 'held back');
+	is("@{$mta->last->{rcpts}}", '<held@example.com>', 'where the setting says');
+	like($mta->last->{content}, qr/^X-Quarantine-Reason: .*look at it/m, 'with the reason');
+	my $q = Proxy->prepare(backend => $mta->address,
+	    extra => filter('x', '/x', 'quarantine = yes'));
+	my ($status, $said) = Run::run($Proxy::PROGRAM, 'check', '-c', "$q->{dir}/vratar.conf");
+	is($status >> 8, 2, 'without a place for it: a mistake');
+};
+
+subtest 'TLS and logins' => sub {
+	my $behind = Backend->start(auth => 'PLAIN', 'AUTH' => '235 2.7.0 welcome',
+	    '.' => '250 2.0.0 Ok');
+	my $milter = Milter->start;
+	my $p = Scanned->start(backend => $behind->address, tls => Cert->shared,
+	    chains => { it => ['it'], skip => ['skip'] },
+	    filters => filter('it', $milter->socket) .
+	    filter('skip', $milter->socket, 'skip-authenticated = yes'));
+
+	for my $chain ('it', 'skip') {
+		my $seen = $milter->reports;
+		my $c = $p->client(listener => $p->{chain}{$chain});
+		$c->hello('first.example');
+		$c->starttls;
+		$c->hello('second.example');
+		$c->deliver('a@example.org', 'b@example.com', $mail) if $chain eq 'skip';
+		$c->send('AUTH PLAIN AGFsaWNlAHNlY3JldA==');
+		$c->expect(qr/^235/, 'a login');
+		$c->deliver('a@example.org', 'b@example.com', $mail);
+		$c->quit;
+		is(heard($milter, $seen), 'OCHHMRTLLLNBE', "$chain: one message, HELO twice");
+		my @r = ($milter->reports)[$seen .. $milter->reports - 1];
+		my @helo = grep { /^D H/ } @r;
+		is(scalar(grep { /\{tls_version\}=TLSv1\.[23]/ && /\{cipher_bits\}=\d+/ &&
+		    /\br=ESMTPS\b/ && !/cert_/ } @helo), 1, 'TLS is known with the second');
+		is(scalar(grep { /^D M .*\{auth_authen\}=alice\|\{auth_type\}=PLAIN/ } @r),
+		    $chain eq 'it' ? 1 : 0, 'the login with MAIL');
+	}
+	unlike(join("\n", $milter->reports), qr/secret/, 'and no password');
+};
+
+done_testing;

@@ -1,0 +1,94 @@
+#!/usr/bin/perl
+# Real milters of the distribution work behind the proxy: opendkim signs and
+# verifies, as in the example, and one on libmilter has all its edits done.
+use strict;
+use warnings;
+use lib 't/lib';
+use Cwd qw(getcwd);
+use Test::More;
+use Backend;
+use PeerOpendkim;
+use Scanned;
+
+my $mta = Backend->start;
+my $mail = "From: A <a\@example.org>\r\nTo: b\@example.com\r\nSubject: a word\r\n" .
+    "X-Gone: 1\r\nDate: Mon, 1 Jan 2024 12:00:00 +0000\r\n" .
+    "Message-ID: <1\@example.org>\r\n\r\nhello\r\n.\r\n";
+
+# What arrives of a message from this address.
+sub through
+{
+	my ($p, $from, $message) = @_;
+	my $c = $p->client(listener => 0, from => $from);
+
+	$mta->forget;
+	$c->hello('client.example');
+	$c->deliver('a@example.org', 'b@example.org', $message);
+	$c->quit;
+	return $mta->last->{content};
+}
+
+subtest 'opendkim' => sub {
+	my $dkim = PeerOpendkim->start or plan skip_all => $PeerOpendkim::why;
+	my $p = Scanned->example('opendkim.conf', $mta->address,
+	    'unix:/run/opendkim/opendkim.sock' => $dkim->address);
+
+	my $signed = through($p, '127.0.0.1', $mail);
+	like($signed, qr/\ADKIM-Signature: v=1;.*? d=example\.org; s=sel;/s, 'signed, on top');
+	is($signed =~ s/\ADKIM-Signature: .*?\r\n(?=\S)//sr, $mail, 'and nothing else');
+	my $verified = through($p, '127.0.0.9', $signed);
+	like($verified, qr/^Authentication-Results: mx\.test\.example;\r\n\tdkim=pass /m, 'verified');
+	is($verified =~ s/^Authentication-Results: .*?\r\n(?=\S)//msr, $signed, 'and nothing else');
+	for (['body', 'hello', 'hullo'], ['Subject', 'a word', 'another']) {
+		my ($what, $from, $to) = @$_;
+		(my $tampered = $signed) =~ s/$from/$to/;
+		like(through($p, '127.0.0.9', $tampered),
+		    qr/^Authentication-Results: .*\r\n\tdkim=fail /m, "$what is another one");
+	}
+	# Several messages over one connection.
+	my $c = $p->client(listener => 0);
+	$c->hello('client.example');
+	for (1 .. 3) {
+		$c->deliver('a@example.org', 'b@example.org', $mail);
+		like($mta->last->{content}, qr/\ADKIM-Signature: /, "message $_");
+	}
+	$c->quit;
+	$p->log_unlike(qr/filter-failed|misbehaved/);
+};
+
+subtest 'libmilter' => sub {
+	my $py = Peer->new;
+	my $python = '/usr/bin/python3';
+	system("$python -c 'import Milter' 2>/dev/null") == 0 or
+	    plan skip_all => 'python3-milter is not installed';
+	$py->{address} = "unix:$py->{dir}/socket";
+	$py->run($python, getcwd() . '/t/lib/edits-milter.py', "unix:$py->{dir}/socket");
+	my $p = Scanned->start(backend => $mta->address, chains => { it => ['it'] },
+	    filters => "filter \"it\" { type = \"milter\" socket = \"" . $py->address . "\" }\n");
+	my $c = $p->to('it');
+
+	for (1, 2) {
+		$mta->forget;
+		$c->deliver('a@example.org', ['b@example.com', 'c@example.com'], $mail);
+		my $m = $mta->last;
+		is($m->{from}, '<new@example.org>', 'sender');
+		is("@{$m->{rcpts}}", '<c@example.com> <added@example.com>', 'recipients');
+		is($m->{content}, "X-Inserted: at 1\r\nFrom: A <a\@example.org>\r\n" .
+		    "To: b\@example.com\r\nSubject: changed\r\n" .
+		    "Date: Mon, 1 Jan 2024 12:00:00 +0000\r\n" .
+		    "Message-ID: <1\@example.org>\r\nX-Added: one\r\n\ttwo\r\n\r\n" .
+		    "new\r\nbody\r\n", 'content');
+	}
+	my %refusal = (reject => qr/^550 5\.7\.1 Command rejected\z/,
+	    code => qr/^554 5\.7\.9 100% sure\z/,
+	    lines => qr/^450[- ]4\.7\.1 one\n450[- ]4\.7\.1 two\n450 4\.7\.1 three\z/);
+	for my $what (sort keys %refusal) {
+		$c->envelope("$what\@example.org", 'b@example.com');
+		$c->message($mail);
+		$c->expect($refusal{$what}, $what);
+	}
+	$c->deliver('a@example.org', ['b@example.com', 'c@example.com'], $mail);
+	$c->quit;
+};
+
+done_testing;
