@@ -132,8 +132,8 @@ session_objection(const struct session *s)
 	if (in->dot.nul && s->conf->nul == NUL_REJECT)
 		return "554 5.6.0 message has a NUL";
 	if (in->dot.longest > s->conf->text_line_limit && !bdat)
-		return "554 5.6.0 message has a line over the limit, and the "
-		    "next server takes no BDAT";
+		return "554 5.6.0 message has a line over the limit, and "
+		    "cannot travel by BDAT";
 	return NULL;
 }
 

@@ -36,8 +36,9 @@ at body
 END
 close $policy;
 my $mta = Backend->start;
+# Behind a mailbox line a message travels by DATA, long lines and all.
 my $proxy = Proxy->start(backend => $mta->address,
-    listen => { chain => ['policy'] },
+    set => { 'text-line-limit' => '1M' }, listen => { chain => ['policy'] },
     extra => "filter \"policy\" { type = \"policy\" file = \"$policy\" }\n");
 
 # What was looked up for this message, and the reply; the same question is
