@@ -7,9 +7,11 @@ use warnings;
 use lib 't/lib';
 use Test::More;
 use Backend;
+use Dns;
 use Milter;
 use Scanned;
 
+my $dns = Dns->start;		# nobody has a name
 my $mta = Backend->start('RCPT' => '250 2.1.5 Ok', '.' => '250 2.0.0 Ok');
 my $mail = "Subject: x\r\nTo: a\r\n\r\nhello\r\n";
 
@@ -59,7 +61,7 @@ sub in_front_of
 	my ($it) = @_;
 
 	return Scanned->start(backend => $mta->address, chains => { it => ['it'] },
-	    set => { 'error-limit' => 1000 },
+	    set => { 'error-limit' => 1000, 'dns-servers' => [$dns->server] },
 	    filters => "filter \"it\" { type = \"milter\" socket = \"" . $it->socket . "\" }\n");
 }
 
