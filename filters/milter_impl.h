@@ -95,6 +95,7 @@ struct milter_session {
 	char			 due;		/* to this there is an answer to
 						   come; 0: none is */
 	bool			 full;		/* it does not read */
+	unsigned		 replies;	/* to the event, so far */
 	const struct txn	*txn;		/* NULL outside of one */
 	const struct txn_rcpt	*rcpt;
 	const struct header	*header;

@@ -31,6 +31,8 @@
 #define LOW	((size_t)64 << 10)
 #define INPUT_MAX ((size_t)128 << 10)	/* read ahead of us */
 
+#define REPLIES_MAX 1000000	/* to one event; a body may come by the line */
+
 /* Nobody waits longer for one answer, however much progress there is (RFC 5321
    4.5.3.2.6). */
 #define EVENT_MAX_MS	((uint64_t)10 * 60 * 1000)
@@ -396,7 +398,10 @@ take_reply(struct milter_session *m, const struct wire_packet *p)
 		next = milter_understand(m, &r, &v, &why);
 	switch (next) {
 	case MILTER_MORE:
-		wait_for_answer(m);
+		if (++m->replies > REPLIES_MAX)
+			lose(m, "it does not come to an end");
+		else
+			wait_for_answer(m);
 		return;
 	case MILTER_NEXT:
 		m->due = 0;
@@ -550,6 +555,7 @@ milter_say(struct milter_session *m, enum filter_event ev, const char *todo)
 
 	m->event = ev;
 	m->todo = todo;
+	m->replies = 0;
 	if (m->lost)
 		return fail(m);
 	if (m->deadline.fire == NULL)

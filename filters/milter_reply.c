@@ -141,7 +141,8 @@ add_rcpt(struct milter_session *m, const struct wire_reply *r)
 	if (r->args != NULL)
 		add_params(&params, r->args, keys, true);
 	edit(m, &(struct txn_edit){
-		.kind = EDIT_ADD_RCPT, .value = address, .name = params.p,
+		.kind = EDIT_ADD_RCPT, .value = address,
+		.name = params.len > 0 ? params.p : NULL,
 	});
 	buf_fini(&params);
 	free(address);

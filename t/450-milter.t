@@ -7,9 +7,11 @@ use warnings;
 use lib 't/lib';
 use Test::More;
 use Backend;
+use Dns;
 use Milter;
 use Scanned;
 
+my $dns = Dns->start;		# nobody has a name
 my $mta = Backend->start('RCPT' => '250 2.1.5 Ok', '.' => '250 2.0.0 Ok');
 my $mail = "Subject: x\r\nTo: a\r\n\r\nhello\r\n";
 
@@ -44,16 +46,27 @@ my %does = (
 );
 
 # The sender says at which command what is to be done.
-my $milter = Milter->start(any => sub {
+sub does
+{
 	my ($fh, $report, $state, $command, $rest) = @_;
 	my ($at, $what) = ($state->{from} // '') =~ /^<(\w)\.(\w+)\@/ or return 'c';
 	return 'c' if $command ne $at || $rest =~ /^<c\@/ || $rest =~ /^To\0/;
 	my $do = $does{$what};
 	return ref $do eq 'CODE' ? $do->(@_) : @$do;
-});
-my $p = Scanned->start(backend => $mta->address, chains => { it => ['it'] },
-    set => { 'error-limit' => 1000 },
-    filters => "filter \"it\" { type = \"milter\" socket = \"" . $milter->socket . "\" }\n");
+}
+
+# A daemon in front of a milter.
+sub in_front_of
+{
+	my ($it) = @_;
+
+	return Scanned->start(backend => $mta->address, chains => { it => ['it'] },
+	    set => { 'error-limit' => 1000, 'dns-servers' => [$dns->server] },
+	    filters => "filter \"it\" { type = \"milter\" socket = \"" . $it->socket . "\" }\n");
+}
+
+my $milter = Milter->start(any => \&does);
+my $p = in_front_of($milter);
 
 # The replies to MAIL, two RCPT, DATA and the end, as far as they come.
 sub session
@@ -150,6 +163,9 @@ subtest 'what it hears' => sub {
 		'E.reject' => 'MRRTLLNBE', 'E.accept' => 'MRRTLLNBE',
 		'R.skip' => 'MRTLLNBE',
 	);
+	my $milter = Milter->start(any => \&does);
+	my $p = in_front_of($milter);
+
 	for my $case (sort keys %want) {
 		my $seen = $milter->reports;
 		my $c = $p->to('it');
@@ -179,6 +195,8 @@ subtest 'without a question' => sub {
 };
 
 subtest 'several messages, RSET, QUIT' => sub {
+	my $milter = Milter->start(any => \&does);
+	my $p = in_front_of($milter);
 	my $c = $p->to('it');
 	my $seen = $milter->reports;
 	session($c, 'fine@example.org');
@@ -206,8 +224,7 @@ subtest 'at connect and HELO' => sub {
 		my $do = $i <= 0 ? ['c'] : $does{$what[$i]};
 		return ref $do eq 'CODE' ? $do->(@_) : @$do;
 	});
-	my $q = Scanned->start(backend => $mta->address, chains => { it => ['it'] },
-	    filters => "filter \"it\" { type = \"milter\" socket = \"" . $early->socket . "\" }\n");
+	my $q = in_front_of($early);
 	my %banner = (reject => qr/^554 5\.7\.1/, code => qr/^554 5\.7\.9/,
 	    lines => qr/^554[- ]5\.7\.1 one\n/, bye => qr/^421/, shutdown => qr/^421/);
 	my %late = (later => $refusal{later}, tempfail => $refusal{tempfail},

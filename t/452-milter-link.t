@@ -367,6 +367,20 @@ subtest 'it does not read' => sub {
 	$c->expect(qr/^451 /, 'and then it is a failure');
 };
 
+subtest 'it has no end' => sub {
+	for my $packet ('p', add('X-A', 'b'), body('b'), "qwhy\0") {
+		my $milter = Milter->start(E => sub {
+			my ($fh) = @_;
+			my $many = Milter::packet($packet) x 10_000;
+			local $SIG{PIPE} = 'IGNORE';
+			1 while print $fh $many;
+			return;
+		});
+		my $p = with({ it => [$milter->socket] });
+		$p->says('it', $mail, $failed, 'a flood of ' . substr $packet, 0, 1);
+	}
+};
+
 subtest 'lost with half of its edits' => sub {
 	my $milter = Milter->start(E => sub {
 		my ($fh) = @_;
