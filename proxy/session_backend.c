@@ -112,8 +112,8 @@ session_log_discarded(const struct session *s)
 	char from[4 * ADDRESS_ROOM + 8];
 	const struct txn *t = s->txn;
 
-	log_warn(s->id, "discard from=%s nrcpt=%zu size=%llu: the client was "
-	    "told 250, and nobody has the message",
+	log_warn(s->id, "discard from=%s nrcpt=%zu size=%llu (the client was "
+	    "told 250, and nobody has the message)",
 	    log_quote(from, sizeof(from), t->from, strlen(t->from),
 	    ADDRESS_ROOM), t->naccepted,
 	    (unsigned long long)(s->intake ? s->intake->size : 0));
@@ -561,8 +561,8 @@ session_route(struct session *s, const struct address *to)
 
 	if (s->chain != NULL && (name = chain_routed(s->chain)) != NULL) {
 		if ((r = conf_find_backend(s->conf, name)) == -1) {
-			log_error(s->id, "route backend=%s: there is none of "
-			    "that name", name);
+			log_error(s->id, "route backend=%s (there is none of "
+			    "that name)", name);
 			return "451 4.3.5 there is no route to this recipient "
 			    "now";
 		}
@@ -803,9 +803,9 @@ log_failure(const struct session *s, enum backend_failure f, const char *why)
 	const char *q = log_quote(text, sizeof(text), why, strlen(why), 120);
 
 	if (f == BACKEND_NO_IDENTITY)
-		log_error(s->id, "backend name=%s identity=failed why=%s: let "
-		    "it trust us (Postfix: smtpd_authorized_xclient_hosts), "
-		    "or set identity = \"none\" and relay-domains",
+		log_error(s->id, "backend name=%s identity=failed why=%s (let "
+		    "it trust us, in Postfix by smtpd_authorized_xclient_hosts, "
+		    "or set identity = \"none\" and relay-domains)",
 		    backend_conf(s)->name, q);
 	else if (f == BACKEND_UNREACHABLE)
 		log_error(s->id, "backend name=%s unreachable=%s",

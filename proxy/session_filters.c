@@ -336,7 +336,8 @@ session_ask_mail(struct session *s)
 static void
 take_discarded(struct session *s, const struct txn_rcpt *r)
 {
-	session_log_rcpt(s, r->address, "discard", "filter",
+	session_log_rcpt(s, r->address, "discard",
+	    is_discarded(s) ? chain_result(s->chain)->by : "filter",
 	    "250 2.1.5 Ok");
 	s->txn->naccepted++;
 	if (s->state == S_MAIL)

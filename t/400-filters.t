@@ -103,7 +103,7 @@ subtest 'mail' => sub {
 	is(scalar $mta->messages, 0, 'discarded: 250, and nobody has it');
 	is(scalar $mta->commands(qr/^(?:MAIL|RCPT|DATA|BDAT)/), 0,
 	    'the backend hears nothing');
-	$p->log_like(qr/discard from=gone\@example\.org nrcpt=2 size=24: .* level=warn/,
+	$p->log_like(qr/discard from=gone\@example\.org nrcpt=2 size=24 \(the client .*\) level=warn/,
 	    'loudly');
 	$p->log_like(qr/decision from=gone\@.* verdict=discard at=mail/,
 	    'and in the record');

@@ -162,6 +162,8 @@ for my $row (@stages) {
 			$text //= ($c->reply)[1];
 			like($text, qr/^250/, 'discard');
 			is(scalar $mta->messages, 0, 'nobody has it');
+			$p->log_like(qr/ rcpt to=\S+ verdict=discard by=\Q$p->{name}\E:2 /,
+			    'the log has the rule') if $stage =~ /mail|rcpt/;
 			$p->log_like(qr/ discard from=/, 'loudly');
 		}
 	};
