@@ -31,7 +31,7 @@
 #define LOW	((size_t)64 << 10)
 #define INPUT_MAX ((size_t)128 << 10)	/* read ahead of us */
 
-#define REPLIES_MAX 1000000	/* to one event; a body may come by the line */
+#define REPLIES_MAX 200000	/* to one event; a body may come by the line */
 
 /* Nobody waits longer for one answer, however much progress there is (RFC 5321
    4.5.3.2.6). */
