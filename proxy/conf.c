@@ -374,6 +374,53 @@ resolve(struct loader *l, struct conf_backend_address *a, struct place at)
 	a->naddrs = n;
 }
 
+/* Does who listens at on get what is sent to the address to? */
+static bool
+is_heard_at(const struct netaddr *on, const struct netaddr *to)
+{
+	static const uint8_t any[sizeof(on->ip)];
+	size_t len = on->family == AF_INET ? 4 : sizeof(any);
+
+	return on->port != 0 && on->port == to->port &&
+	    on->family == to->family && (netaddr_same_ip(on, to) ||
+	    (memcmp(on->ip, any, len) == 0 && netaddr_is_local(to)));
+}
+
+static bool
+is_ours(const struct conf *c, const struct netaddr *to)
+{
+	struct netaddr on[ADDRESSES_MAX];
+	const char *why;
+	size_t i;
+	int n;
+
+	for (i = 0; i < c->nlisteners; i++) {
+		if (c->listeners[i].where.kind != WHERE_TCP)
+			continue;
+		n = where_resolve(&c->listeners[i].where, on, ADDRESSES_MAX,
+		    &why);
+		while (n > 0)
+			if (is_heard_at(&on[--n], to))
+				return true;
+	}
+	return false;
+}
+
+/* A session that comes back to us would open the next one, without end. */
+static void
+check_loop(struct loader *l, const struct conf_backend_address *a,
+    struct place at)
+{
+	int i;
+
+	for (i = 0; i < a->naddrs; i++)
+		if (is_ours(l->c, &a->addrs[i])) {
+			mistake_add(&l->m, at, "address: \"%s\" is where we "
+			    "listen ourselves", a->where.text);
+			return;
+		}
+}
+
 static void
 add_address(struct loader *l, struct conf_backend *b, const char *text,
     struct place at)
@@ -390,9 +437,10 @@ add_address(struct loader *l, struct conf_backend *b, const char *text,
 	    (b->naddresses + 1) * sizeof(*a));
 	a = &b->addresses[b->naddresses++];
 	*a = (struct conf_backend_address){ .where = w };
-	if (w.kind == WHERE_TCP)
+	if (w.kind == WHERE_TCP) {
 		resolve(l, a, at);
-	else if (b->tls == TLS_VERIFY)
+		check_loop(l, a, at);
+	} else if (b->tls == TLS_VERIFY)
 		mistake_add(&l->m, at, "address: \"%s\" has no host name that "
 		    "tls = \"verify\" could look for", text);
 }

@@ -35,16 +35,6 @@
 #define OUTPUT_MAX	65536	/* replies a client may leave unread */
 #define CLIENT_MAX	8192	/* all XCLIENT values together */
 
-static bool
-is_loopback(const struct netaddr *a)
-{
-	static const uint8_t one[16] = { [15] = 1 };
-
-	return (a->family == AF_INET && a->ip[0] == 127) ||
-	    (a->family == AF_INET6 && memcmp(a->ip, one, 16) == 0) ||
-	    a->family == AF_UNIX;
-}
-
 void
 sink_enter(struct sink_session *s, enum sink_state next)
 {
@@ -276,7 +266,7 @@ sink_session_new(struct sink *sink, struct bufferevent *bev,
 	s->id = ++sink->count;
 	s->sink = sink;
 	s->bev = bev;
-	s->local = is_loopback(peer);
+	s->local = netaddr_is_local(peer);
 	s->client.addr = *peer;
 	s->client.dest = *local;
 	reply_init(&s->reply);

@@ -93,6 +93,10 @@ backend "postfix" {
 	address = { "127.0.0.1:10025", "mx" }	#! address: "mx": mx is not available in this version
 	identity = "none"	#! backend "postfix" would be an open relay: set relay-domains, or identity = "xclient"
 }
+backend "us" {
+	address = { "127.0.0.3:25",	#! address: "127.0.0.3:25" is where we listen ourselves
+	    "192.0.2.1:25", "127.0.0.3:26", "[::1]:25", "0.0.0.0:25" }	#! address: "0.0.0.0:25" is where we listen ourselves
+}
 backend "far" {	#! backend "far" has no address
 	identity = "tproxy"	#! identity: "tproxy" is not available in this version
 }

@@ -110,6 +110,16 @@ netaddr_same_ip(const struct netaddr *a, const struct netaddr *b)
 	    memcmp(a->ip, b->ip, ip_size(a->family)) == 0;
 }
 
+bool
+netaddr_is_local(const struct netaddr *a)
+{
+	static const uint8_t one[16] = { [15] = 1 };
+
+	return (a->family == AF_INET && a->ip[0] == 127) ||
+	    (a->family == AF_INET6 && memcmp(a->ip, one, 16) == 0) ||
+	    a->family == AF_UNIX;
+}
+
 char *
 netaddr_ip(const struct netaddr *a, char out[NETADDR_TEXT])
 {

@@ -29,6 +29,8 @@ socklen_t netaddr_to_sockaddr(const struct netaddr *a,
 /* "192.0.2.1", "2001:db8::1": the address only. 0, or -1 if it is none. */
 int netaddr_parse_ip(struct netaddr *a, const char *ip, size_t len);
 bool netaddr_same_ip(const struct netaddr *a, const struct netaddr *b);
+/* 127.0.0.0/8, ::1 or AF_UNIX: on this machine. */
+bool netaddr_is_local(const struct netaddr *a);
 
 /* "192.0.2.1" / "2001:db8::1" / "unix" / "unknown". Returns out. */
 char *netaddr_ip(const struct netaddr *a, char out[NETADDR_TEXT]);

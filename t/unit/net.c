@@ -105,6 +105,13 @@ test_sockaddrs(void)
 	ok(netaddr_same_ip(&a, &b), "with another port");
 	b.ip[3]++;
 	ok(!netaddr_same_ip(&a, &b), "its neighbour is not");
+	ok(!netaddr_is_local(&a), "it is another machine");
+	netaddr_parse_ip(&b, "127.9.9.9", 9);
+	ok(netaddr_is_local(&b), "and 127.0.0.0/8 is this one");
+	netaddr_parse_ip(&b, "::1", 3);
+	ok(netaddr_is_local(&b), "as ::1 is");
+	netaddr_parse_ip(&b, "7f01::1", 7);
+	ok(!netaddr_is_local(&b), "but no other address of IPv6");
 
 	netaddr_parse_ip(&a, "2001:db8::1", 11);
 	a.port = 25;
