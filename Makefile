@@ -26,10 +26,11 @@ CHECK_DEPS = perl libio-socket-ssl-perl openssl mandoc procps python3 swaks \
 
 PKGS      = libevent openssl libconfuse jansson libidn2 libunbound ldns \
             libsystemd libpcre2-8 lmdb libcdb libpsl libarchive libmagic
-# Hyperscan, or Vectorscan, which calls itself so, too: optional, see README.md.
-HS_DEP    = $(if $(filter x86_64,$(shell uname -m)),libhyperscan-dev,\
-            libvectorscan-dev)
+# Hyperscan, or Vectorscan, which calls itself so, too. "make LIBHS=": without.
 LIBHS    := $(shell pkg-config --exists libhs 2>/dev/null && echo libhs)
+HS_x86_64  = libhyperscan-dev
+HS_aarch64 = libvectorscan-dev
+HS_DEP     = $(if $(LIBHS),,$(HS_$(shell uname -m)))
 PKGS     += $(LIBHS)
 CC       ?= cc
 CFLAGS   ?= -O2 -g
