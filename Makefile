@@ -17,7 +17,7 @@ BUILD_DEPS = gcc libc6-dev pkg-config libevent-dev libssl-dev \
              libldns-dev libsystemd-dev libpcre2-dev \
              libarchive-dev libmagic-dev libpsl-dev \
              libunistring-dev libdb-dev liblmdb-dev libcdb-dev \
-             libmilter-dev
+             libmilter-dev $(HS_DEP)
 CHECK_DEPS = perl libio-socket-ssl-perl openssl mandoc procps python3 swaks \
              postfix postfix-pcre postfix-lmdb postfix-cdb sasl2-bin \
              libsasl2-modules clamav-daemon rspamd \
@@ -26,6 +26,12 @@ CHECK_DEPS = perl libio-socket-ssl-perl openssl mandoc procps python3 swaks \
 
 PKGS      = libevent openssl libconfuse jansson libidn2 libunbound ldns \
             libsystemd libpcre2-8 lmdb libcdb libpsl libarchive libmagic
+# Hyperscan, or Vectorscan, which calls itself so, too. "make LIBHS=": without.
+LIBHS    := $(shell pkg-config --exists libhs 2>/dev/null && echo libhs)
+HS_x86_64  = libhyperscan-dev
+HS_aarch64 = libvectorscan-dev
+HS_DEP     = $(if $(LIBHS),,$(HS_$(shell uname -m)))
+PKGS     += $(LIBHS)
 CC       ?= cc
 CFLAGS   ?= -O2 -g
 PREFIX    = /usr/local
@@ -35,6 +41,7 @@ WARN      = -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
 PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
 PKG_LIBS   := $(shell pkg-config --libs $(PKGS) 2>/dev/null)
 override CPPFLAGS += -I. -Iproxy -It -D_GNU_SOURCE $(PKG_CFLAGS)
+override CPPFLAGS += $(if $(LIBHS),-DHAVE_LIBHS)
 override LDLIBS   += $(PKG_LIBS) -ldb -lunistring -pthread
 O         = obj
 PROG      = vratar
@@ -97,6 +104,9 @@ SRCS = \
 	rules/compose.c \
 	rules/subst.c \
 	rules/literals.c \
+	rules/cache.c \
+	rules/hsdb.c \
+	rules/sieve.c \
 	rules/patterns.c \
 	rules/regex_rule.c \
 	rules/pcre.c \
@@ -246,7 +256,7 @@ HEADERS_smtp    = param ext reply
 
 UNITS = $(wildcard t/unit/*.c)
 OBJS  = $(SRCS:%.c=$O/%.o)
-TESTS = $(UNITS:t/unit/%.c=$O/t/unit-%)
+TESTS = $(UNITS:t/unit/%.c=$O/t/unit-%) $O/t/unit-sieve-alone
 FUZZ_SRCS = $(wildcard t/fuzz/*.c)
 FUZZERS   = $(FUZZ_SRCS:t/fuzz/%.c=$O/t/fuzz-%)
 SECONDS   = 10
@@ -271,6 +281,17 @@ $O/%.o: %.c
 
 $O/t/unit-%: $O/t/unit/%.o $O/lib.a
 	@mkdir -p $(@D)
+	@echo "  LINK  $@"
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+# The same test without libhs, which not everybody has.
+$O/rules/hsdb-none.o: rules/hsdb.c
+	@mkdir -p $(@D)
+	@echo "  CC    $< (without libhs)"
+	$(Q)$(CC) -std=c11 $(WARN) $(CPPFLAGS) -UHAVE_LIBHS $(CFLAGS) \
+	    -MMD -MP -c -o $@ $<
+
+$O/t/unit-sieve-alone: $O/t/unit/sieve.o $O/rules/hsdb-none.o $O/lib.a
 	@echo "  LINK  $@"
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
@@ -353,8 +374,8 @@ install: all install-headers
 clean:
 	rm -rf obj obj-san obj-fuzz vratar vratar-san run
 
--include $(OBJS:.o=.d) $O/proxy/main.d $(UNITS:t/unit/%.c=$O/t/unit/%.d) \
-         $(FUZZ_SRCS:%.c=$O/%.d)
+-include $(OBJS:.o=.d) $O/proxy/main.d $O/rules/hsdb-none.d \
+         $(UNITS:t/unit/%.c=$O/t/unit/%.d) $(FUZZ_SRCS:%.c=$O/%.d)
 
 .PHONY: install-headers all built run demo check prove install bench bench-run fuzz \
         fuzz-run clean

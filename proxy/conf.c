@@ -23,6 +23,7 @@
 #include "filters/filters.h"
 #include "proxy/conf_impl.h"
 #include "proxy/tls.h"
+#include "rules/cache.h"
 #include "rules/table.h"
 
 #define ADDRESSES_MAX	16	/* of one host name */
@@ -182,6 +183,7 @@ load_top(struct loader *l)
 	conf_apply(l->root, conf_rows, l->c, &l->m);
 	for (i = 0; i < l->o->nset; i++)
 		set_option(l, l->o->set[i]);
+	cache_at(l->c->cache_directory);
 	complete_hostname(l);
 	complete_workers(l->c);
 	complete_relay_domains(l);
@@ -694,6 +696,7 @@ conf_load(const struct conf_options *o, FILE *err)
 		conf_load_modules(&l);
 		conf_load_filters(&l);
 		conf_load_chains(&l);
+		cache_at(NULL);
 	}
 	if (l.m.n > 0)
 		conf_free(&l.c);

@@ -130,6 +130,7 @@ struct conf {
 						   test; no setting */
 	bool			 auth_without_tls;
 	bool			 lenient_paths;	/* "MAIL FROM: <a@b>" */
+	char			*cache_directory;
 	char			*spool_directory;
 	size_t			 spool_memory;	/* per message, then a file */
 	uint64_t		 hold_size;	/* larger ones are streamed */

@@ -13,6 +13,7 @@
 #include "base/mem.h"
 #include "rules/load_impl.h"
 #include "rules/regex.h"
+#include "rules/sieve.h"
 #include "rules/table.h"
 
 /* What the rules of a stage use. */
@@ -165,16 +166,19 @@ patterns_on(const struct uses *u, uint32_t subject)
 static void
 tell_set(const struct rules *r, uint32_t subject, FILE *to)
 {
+	const struct regex_use *u;
+	struct sieve_counts n;
 	size_t i;
 
-	for (i = 0; i < r->regexes.n; i++)
-		if (r->regexes.v[i].subject == subject &&
-		    r->regexes.v[i].set != 0) {
-			fprintf(to, ", in a set where literals tell that %zu "
-			    "cannot match", literals_count(r->sets.v[
-			    r->regexes.v[i].set - 1].literals));
-			return;
-		}
+	for (i = 0; i < r->regexes.n; i++) {
+		u = &r->regexes.v[i];
+		if (u->subject != subject || u->set == 0)
+			continue;
+		n = sieve_count(r->sets.v[u->set - 1].sieve);
+		fprintf(to, ", in a set where libhs tells of %zu, and literals "
+		    "of %zu, that they cannot match", n.libhs, n.literals);
+		return;
+	}
 }
 
 static void

@@ -313,7 +313,7 @@ literals_of(const struct literals_pattern *p, struct buf *out)
 	size_t i;
 
 	buf_reset(out);
-	if (p->extended || p->folds_utf)
+	if (p->extended || (p->utf && p->caseless))
 		return 0;
 	read_branches(&r, &need);
 	if (r.lost || !at_end(&r))

@@ -21,14 +21,10 @@
 /* A pattern of PCRE2, and what of its options matters. */
 struct literals_pattern {
 	struct slice	 text;
-	bool		 extended;	/* PCRE2_EXTENDED */
-	bool		 folds_utf;	/* PCRE2_UTF and PCRE2_CASELESS */
+	bool		 caseless, multiline, dotall, extended, utf;
 };
 
 struct literals;
-
-/* Fewer patterns than this are sooner tried than prepared. */
-#define LITERALS_MIN	16
 
 /* Of n patterns; the texts are not needed any more afterwards. NULL: no
    pattern could be excluded, ever. */

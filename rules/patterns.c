@@ -17,7 +17,7 @@
 #include "rules/braces.h"
 #include "rules/ask.h"
 #include "rules/lines.h"
-#include "rules/literals.h"
+#include "rules/sieve.h"
 #include "rules/subst.h"
 
 #define NAME_SHOWN	200	/* it may be a list within braces */
@@ -163,7 +163,7 @@ patterns_close(void *priv)
 		p->kind->free(p->list[i].what);
 		subst_free(&p->list[i].result);
 	}
-	literals_free(&p->literals);
+	sieve_free(&p->sieve);
 	free(p->list);
 	free(p->open);
 	free(p->name);
@@ -211,8 +211,8 @@ try(struct patterns *p, struct pattern *pt, const struct query *q,
 	size_t groups = pt->result != NULL ? subst_groups(pt->result) : 0;
 	enum match m;
 
-	if (p->literals != NULL &&
-	    !literals_maybe(p->literals, (size_t)(pt - p->list)))
+	if (p->sieve != NULL &&
+	    !sieve_maybe(p->sieve, (size_t)(pt - p->list)))
 		m = MATCH_NO;
 	else
 		m = p->kind->match(p, pt->what, q, groups > 0 ? group : NULL,
@@ -244,8 +244,8 @@ patterns_find(void *priv, struct query *q)
 	enum match m;
 	size_t i = 0;
 
-	if (p->literals != NULL)
-		literals_scan(p->literals, SLICE(q->key, q->len));
+	if (p->sieve != NULL)
+		sieve_scan(p->sieve, SLICE(q->key, q->len));
 	while (i < p->n) {
 		pt = &p->list[i];
 		m = try(p, pt, q, group);

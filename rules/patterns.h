@@ -16,7 +16,7 @@
 #include "rules/table_impl.h"
 
 struct lines;
-struct literals;
+struct sieve;
 struct subst;
 
 enum match {
@@ -61,8 +61,8 @@ struct patterns {
 	size_t		 nopen;
 	size_t		 groups;	/* the most that any result wants */
 	uint64_t	 limit_hits;
-	struct literals	*literals;	/* ours; of each pattern what a key
-					   must have; NULL: nothing is known */
+	struct sieve	*sieve;		/* ours; which of them a key can match;
+					   NULL: nothing is known */
 	void		*shared;	/* the kind's */
 };
 

@@ -15,9 +15,9 @@
 
 #include "base/log.h"
 #include "base/mem.h"
-#include "rules/literals.h"
 #include "rules/patterns.h"
 #include "rules/regex_rule.h"
+#include "rules/sieve.h"
 #include "rules/table_impl.h"
 
 #define MATCH_STEPS		100000
@@ -160,23 +160,29 @@ static const struct pattern_kind kind = {
 
 /* The table */
 
-/* Thousands of patterns are looked at together first. */
+/* Thousands of patterns are looked at together first. A file that is read again
+   is read on the loop, and "vratar table" looks up one key: not with libhs. */
 static void
-find_literals(struct patterns *p)
+make_sieve(struct patterns *p, const struct source *s)
 {
 	struct literals_pattern *v;
 	const struct compiled *c;
 	size_t i;
 
-	if (p->n < LITERALS_MIN)
+	if (p->n < SIEVE_MIN)
 		return;
 	v = xcalloc(p->n, sizeof(v[0]));
 	for (i = 0; i < p->n; i++) {
 		c = p->list[i].what;
-		v[i] = (struct literals_pattern){ .text = SLICE_STR(c->text),
-		    .extended = (c->options & PCRE2_EXTENDED) != 0 };
+		v[i] = (struct literals_pattern){
+			.text = SLICE_STR(c->text),
+			.caseless = (c->options & PCRE2_CASELESS) != 0,
+			.multiline = (c->options & PCRE2_MULTILINE) != 0,
+			.dotall = (c->options & PCRE2_DOTALL) != 0,
+			.extended = (c->options & PCRE2_EXTENDED) != 0,
+		};
 	}
-	p->literals = literals_new(v, p->n);
+	p->sieve = sieve_new(v, p->n, s->patient && !s->lenient);
 	free(v);
 }
 
@@ -203,7 +209,7 @@ pcre_open(const struct source *s, char **why)
 		free(t);
 		return NULL;
 	}
-	find_literals(p);
+	make_sieve(p, s);
 	t->context = pcre2_match_context_create(NULL);
 	t->data = pcre2_match_data_create((uint32_t)p->groups + 1, NULL);
 	if (t->context == NULL || t->data == NULL)

@@ -209,16 +209,19 @@ regex_pattern(const struct regex *x)
 	return x->pattern;
 }
 
+static bool
+has_flag(const struct regex *x, char flag)
+{
+	return memchr(x->key, flag, (size_t)(x->pattern - x->key - 1)) != NULL;
+}
+
 struct literals_pattern
 regex_needs(const struct regex *x)
 {
-	struct slice flags = SLICE(x->key, (size_t)(x->pattern - x->key - 1));
-
 	return (struct literals_pattern){
-		.text = SLICE_STR(x->pattern),
-		.extended = memchr(flags.p, 'x', flags.len) != NULL,
-		.folds_utf = memchr(flags.p, 'u', flags.len) != NULL &&
-		    memchr(flags.p, 'i', flags.len) != NULL,
+		.text = SLICE_STR(x->pattern), .caseless = has_flag(x, 'i'),
+		.multiline = has_flag(x, 'm'), .dotall = has_flag(x, 's'),
+		.extended = has_flag(x, 'x'), .utf = has_flag(x, 'u'),
 	};
 }
 

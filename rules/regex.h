@@ -32,7 +32,7 @@ struct regex *regex_get(struct regex_cache *c, struct slice pattern,
 /* Number of groups, without the whole. */
 unsigned regex_groups(const struct regex *x);
 const char *regex_pattern(const struct regex *x);
-/* The same for literals.h; the text is borrowed. */
+/* The same for literals.h and hsdb.h; the text is borrowed. */
 struct literals_pattern regex_needs(const struct regex *x);
 
 enum regex_result { REGEX_NO, REGEX_YES, REGEX_LIMIT };

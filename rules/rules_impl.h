@@ -163,7 +163,7 @@ struct regex_use {
 
 /* The expressions on one field. */
 struct pattern_set {
-	struct literals	*literals;	/* ours */
+	struct sieve	*sieve;		/* ours */
 	uint32_t	 epoch;		/* of the run that has scanned it */
 };
 

@@ -2,7 +2,7 @@
  * set - all regular expressions on one field are looked at together.
  *
  * The first rule that matches a field with one of them has the field scanned
- * for all (literals.h); the others then know whether PCRE2 must be asked. What
+ * for all (sieve.h); the others then know whether PCRE2 must be asked. What
  * they find is the same with and without.
  */
 
@@ -11,6 +11,7 @@
 
 #include "base/mem.h"
 #include "rules/run_impl.h"
+#include "rules/sieve.h"
 
 static size_t
 count_on(const struct rules *r, uint32_t subject)
@@ -26,7 +27,7 @@ static void
 make_set(struct rules *r, uint32_t subject, size_t n)
 {
 	struct literals_pattern *v = xcalloc(n, sizeof(v[0]));
-	struct pattern_set set = { .literals = NULL };
+	struct pattern_set set = { .sieve = NULL };
 	struct regex_use *u;
 	size_t i;
 
@@ -34,9 +35,9 @@ make_set(struct rules *r, uint32_t subject, size_t n)
 	for (i = 0; i < r->regexes.n; i++)
 		if (r->regexes.v[i].subject == subject)
 			v[n++] = regex_needs(r->regexes.v[i].regex);
-	set.literals = literals_new(v, n);
+	set.sieve = sieve_new(v, n, true);
 	free(v);
-	if (set.literals == NULL)
+	if (set.sieve == NULL)
 		return;
 	SET_ADD(&r->sets, set);
 	n = 0;
@@ -56,7 +57,7 @@ sets_make(struct rules *r)
 	size_t n;
 
 	for (subject = 1; subject <= r->slots.n; subject++)
-		if ((n = count_on(r, subject)) >= LITERALS_MIN)
+		if ((n = count_on(r, subject)) >= SIEVE_MIN)
 			make_set(r, subject, n);
 }
 
@@ -66,7 +67,7 @@ sets_free(struct rules *r)
 	size_t i;
 
 	for (i = 0; i < r->sets.n; i++)
-		literals_free(&r->sets.v[i].literals);
+		sieve_free(&r->sets.v[i].sieve);
 	free(r->sets.v);
 }
 
@@ -91,8 +92,8 @@ set_maybe(struct run *run, const struct regex_use *u, struct slice value)
 	if (set->epoch != run->r->scratch.epoch) {
 		if (value.len > REGEX_SUBJECT)
 			value.len = REGEX_SUBJECT;
-		literals_scan(set->literals, value);
+		sieve_scan(set->sieve, value);
 		set->epoch = run->r->scratch.epoch;
 	}
-	return literals_maybe(set->literals, u->nth);
+	return sieve_maybe(set->sieve, u->nth);
 }

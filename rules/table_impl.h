@@ -23,7 +23,8 @@ struct source {
 	table_mistake_fn *warn;		/* of what is no mistake; NULL: log it */
 	void		*arg;
 	bool		 lenient;	/* tables with mistakes are used */
-	bool		 patient;	/* may wait for a writer's lock */
+	bool		 patient;	/* may take its time: wait for a
+					   writer's lock, ask libhs */
 	bool		*busy;		/* set when that lock was the trouble */
 	unsigned	 depth;		/* of tables around this one */
 	struct table_use use;		/* check NULL: any value is good */

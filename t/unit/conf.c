@@ -164,6 +164,8 @@ static const struct {
 	    "c:4: control-socket: \"run/x\" is not an absolute path\n" },
 	{ "directory", BLOCKS "spool-directory = \"/nonexistent\"\n",
 	    "c:4: spool-directory: \"/nonexistent\" is not a directory\n" },
+	{ "cache", BLOCKS "cache-directory = \"/nonexistent\"\n",
+	    "c:4: cache-directory: \"/nonexistent\" is not a directory\n" },
 	{ "delimiter", BLOCKS "recipient-delimiter = \"+ \"\n",
 	    "c:4: recipient-delimiter: \"+ \" is not a set of delimiters "
 	    "(try +, +-)\n" },

@@ -81,7 +81,8 @@ test_cases(void)
 		struct literals_pattern p = {
 			.text = SLICE_STR(cases[i].pattern),
 			.extended = cases[i].is == EXTENDED,
-			.folds_utf = cases[i].is == FOLDS_UTF,
+			.utf = cases[i].is == FOLDS_UTF,
+			.caseless = cases[i].is == FOLDS_UTF,
 		};
 
 		literals_of(&p, &out);

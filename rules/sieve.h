@@ -1,0 +1,38 @@
+/*
+ * sieve - which of many patterns can match a subject at all: libhs says so
+ * (hsdb.h), and of patterns that it does not take, literals (literals.h).
+ */
+#ifndef RULES_SIEVE_H
+#define RULES_SIEVE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/buf.h"
+#include "rules/literals.h"
+
+struct sieve;
+
+/* Fewer patterns than this are sooner tried than prepared. */
+#define SIEVE_MIN	16
+
+/*
+ * Of n patterns; the texts are not needed any more afterwards. patient: it may
+ * take seconds, and libhs is used. NULL: no pattern could be excluded, ever.
+ */
+struct sieve *sieve_new(const struct literals_pattern *v, size_t n,
+    bool patient);
+/* Frees it and leaves NULL; NULL is fine. */
+void sieve_free(struct sieve **s);
+
+/* Look at a subject; then ask about each pattern. Nothing is allocated. */
+void sieve_scan(struct sieve *s, struct slice subject);
+bool sieve_maybe(const struct sieve *s, size_t pattern);
+
+/* Patterns that can be excluded by each of them. */
+struct sieve_counts {
+	size_t	 libhs, literals;
+};
+struct sieve_counts sieve_count(const struct sieve *s);
+
+#endif
