@@ -113,6 +113,13 @@ go_on_name(struct hops *s, char c)
 	return NAME;
 }
 
+bool
+hops_knows_mailbox(const struct hops *s)
+{
+	return s->mailbox || (s->state != FIRST &&
+	    (s->from == -1 || (s->state != NAME && s->state != SPACES)));
+}
+
 void
 hops_feed(struct hops *s, const char *p, size_t len)
 {

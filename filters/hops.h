@@ -24,5 +24,7 @@ struct hops {
 
 void hops_init(struct hops *s);
 void hops_feed(struct hops *s, const char *p, size_t len);
+/* Is enough there to say whether it begins as in a mailbox file? */
+bool hops_knows_mailbox(const struct hops *s);
 
 #endif

@@ -109,7 +109,8 @@ const char *
 session_objection(const struct session *s)
 {
 	const struct intake *in = s->intake;
-	bool bdat = in->dropped ? in->bdat : session_travels_by_bdat(s);
+	bool bdat = in->streams || in->dropped ? in->bdat :
+	    session_travels_by_bdat(s);
 
 	if (in->refusal != NULL)
 		return in->refusal;

@@ -36,7 +36,7 @@ session_stream_if_large(struct session *s)
 	bool bdat;
 
 	if (in->streams || in->doomed || in->size == 0 ||
-	    known < s->conf->hold_size)
+	    known < s->conf->hold_size || !hops_knows_mailbox(&in->hops))
 		return;
 	bdat = session_travels_by_bdat(s);
 	if (!may_stream(s, bdat))

@@ -204,6 +204,36 @@ subtest 'TLS on both sides' => sub {
 	}
 };
 
+subtest 'a mailbox line in pieces' => sub {
+	my $mta   = Backend->start(extensions => \@bdat);
+	my $proxy = start($mta, set => { 'hold-size' => '1M' });
+	my $c     = $proxy->client;
+	# Announced as large, so that it may go on at once.
+	my $envelope = sub {
+		$c->send('MAIL FROM:<a@example.org> SIZE=2000000',
+		    'RCPT TO:<b@example.com>');
+		$c->expect(qr/^250 /) for 1, 2;
+	};
+
+	$c->hello;
+	for my $n (1, 4, 5, 6) {
+		$envelope->();
+		my $text = "From joe\r\nSubject: x\r\n\r\n";
+		$c->bdat(substr $text, 0, $n);
+		$c->expect(qr/^250 /, "the first $n octets");
+		$c->bdat(substr($text, $n), 1);
+		$c->expect(qr/^250 /, 'and the others');
+		is($mta->last->{by}, 'DATA', 'it is read as filters read it');
+	}
+	$envelope->();
+	$c->bdat('Fr');
+	$c->expect(qr/^250 /, 'a long line behind it');
+	$c->bdat("om joe\r\n\r\n" . 'x' x 2000 . "\r\n", 1);
+	$c->expect(qr/^554 5\.6\.0/, 'cannot go by DATA');
+	$c->quit;
+	ok(!$proxy->log(qr/worker-died/), 'all workers live');
+};
+
 subtest 'a policy that edits nothing lets it go on' => sub {
 	my $mta  = Backend->start(extensions => \@bdat);
 	my $file = File::Temp->new;

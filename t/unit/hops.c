@@ -44,6 +44,22 @@ look(struct hops *s, const char *in, size_t len, size_t piece)
 		hops_feed(s, in + i, piece < len - i ? piece : len - i);
 }
 
+/* It is known with the octet that decides, and stays. */
+static void
+check_mailbox(const char *in, size_t known, bool mailbox)
+{
+	struct hops s;
+	size_t i;
+
+	hops_init(&s);
+	for (i = 0; !hops_knows_mailbox(&s) && in[i] != '\0'; i++)
+		hops_feed(&s, in + i, 1);
+	is_int(i, known, "octets until it is known");
+	is_int(s.mailbox, mailbox, "mailbox or not");
+	hops_feed(&s, in + i, strlen(in + i));
+	ok(hops_knows_mailbox(&s) && s.mailbox == mailbox, "and so it stays");
+}
+
 static void
 parse(const char *in, size_t len, unsigned *received, unsigned *authres)
 {
@@ -118,6 +134,15 @@ main(void)
 			    cases[i].authres, "%s (%zu): %u, %u",
 			    cases[i].name, piece, s.received, s.authres);
 		}
+	check_mailbox("Subject: x\r\nFrom y\r\n", 1, false);
+	check_mailbox(" From y\r\n", 1, false);
+	check_mailbox("\r\nFrom y\r\n", 1, false);
+	check_mailbox("From: x\r\n", 5, false);
+	check_mailbox("From : x\r\n", 6, false);
+	check_mailbox("From\r\nx\r\n", 5, false);
+	check_mailbox("From x\r\n", 6, true);
+	check_mailbox(">>From \r\n", 8, true);
+	check_mailbox(">>Frox \r\n", 6, false);
 	check_against_parser();
 	return tap_done();
 }
