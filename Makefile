@@ -38,7 +38,9 @@ PREFIX    = /usr/local
 WARN      = -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
             -Wwrite-strings -Wvla -Werror=implicit-function-declaration
 # Asked once; not there yet in the first make of "make check", see below.
-PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
+# One by one: what libunbound.pc requires for static linking may be missing.
+PKG_CFLAGS := $(shell for p in $(PKGS); do pkg-config --cflags $$p; done \
+              2>/dev/null)
 PKG_LIBS   := $(shell pkg-config --libs $(PKGS) 2>/dev/null)
 override CPPFLAGS += -I. -Iproxy -It -D_GNU_SOURCE $(PKG_CFLAGS)
 override CPPFLAGS += $(if $(LIBHS),-DHAVE_LIBHS)
