@@ -15,7 +15,7 @@
 BUILD_DEPS = gcc libc6-dev pkg-config libevent-dev libssl-dev \
              libconfuse-dev libjansson-dev libidn2-dev libunbound-dev \
              libldns-dev libsystemd-dev libpcre2-dev \
-             libarchive-dev libmagic-dev libpsl-dev \
+             libarchive-dev libmagic-dev libpsl-dev uthash-dev \
              libunistring-dev libdb-dev liblmdb-dev libcdb-dev \
              libmilter-dev $(HS_DEP)
 CHECK_DEPS = perl libio-socket-ssl-perl openssl mandoc procps python3 swaks \
