@@ -154,6 +154,6 @@ fi
 say_policy
 echo
 echo "Its log ($dir/serve.log), until Ctrl-C:"
-tail -n +1 -f "$dir/serve.log" &
+tail -n +1 -f "$dir/serve.log" 2>/dev/null &
 tail=$!
 wait "$serve"
