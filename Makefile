@@ -171,6 +171,7 @@ SRCS = \
 	filters/chain_slot.c \
 	filters/chain_content.c \
 	filters/chain_record.c \
+	filters/chain_round.c \
 	filters/policy_content.c \
 	filters/policy_work.c \
 	filters/policy_lines.c \

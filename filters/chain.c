@@ -110,6 +110,7 @@ place_new(struct chain *c, const struct filter_conf *f)
 	p->slot.priv = f->self.priv;
 	p->slot.facts = c->facts;
 	p->slot.id = c->facts->id;
+	p->edits = f->self.edits;
 	if (f->type->session_size > 0)
 		p->slot.session = xcalloc(1, f->type->session_size);
 	return p;
@@ -191,6 +192,12 @@ chain_free(struct chain **cp)
 	free(c->route_session);
 	c->magic = 0;
 	free(c);
+}
+
+void
+chain_set_source(struct chain *c, const struct chain_source *s)
+{
+	c->source = s;
 }
 
 void
@@ -542,7 +549,9 @@ visit(struct chain *c, struct place *p)
 static bool
 run(struct chain *c, enum step step)
 {
-	while (step == STEP_NEXT && c->next < c->conf->n)
+	size_t end = c->content != CONTENT_NONE ? c->last : c->conf->n;
+
+	while (step == STEP_NEXT && c->next < end)
 		step = visit(c, c->places[c->next++]);
 	return step != STEP_WAIT;
 }
@@ -552,10 +561,12 @@ static bool
 drive(struct chain *c, enum step step)
 {
 	while (run(c, step)) {
-		if (c->content == CONTENT_NONE || !chain_next_event(c))
+		if (c->content == CONTENT_NONE)
 			return true;
-		c->next = 0;
-		step = STEP_NEXT;
+		step = chain_next_event(c);
+		if (step == STEP_STOP)
+			return true;
+		c->next = c->first;
 	}
 	if (c->content != CONTENT_NONE)
 		chain_keep_content(c);
@@ -585,10 +596,15 @@ on_timer(void *arg)
 	OBJ_CAST(c, arg, CHAIN_MAGIC);
 	p = c->asked;
 	c->asked = NULL;
-	note_wait(c);
+	if (c->waiting != WAIT_TURN)
+		note_wait(c);
 	switch (c->waiting) {
 	case WAIT_NO:
 		return;
+	case WAIT_TURN:
+		c->waiting = WAIT_NO;
+		step = STEP_STOP;	/* of no question */
+		break;
 	case WAIT_FILTER:
 		c->waiting = WAIT_NO;
 		step = give_up(c, p);
@@ -705,11 +721,12 @@ chain_content(struct chain *c, const char *p, size_t len)
 	assert(c->waiting == WAIT_NO && c->txn != NULL);
 	if (c->decided || !chain_wants_content(c))
 		return true;
+	if (c->round == 0)
+		chain_begin_round(c, 0);
 	c->content = CONTENT_FEED;
 	c->in = SLICE(p, len);
 	c->whole_due = true;
-	c->next = c->conf->n;		/* no question yet: find one */
-	return drive(c, STEP_NEXT);
+	return drive(c, STEP_STOP);	/* no question yet: find one */
 }
 
 bool
@@ -722,10 +739,11 @@ chain_eom(struct chain *c)
 	no_answer_yet(c);
 	if (c->session_accepted || c->message_accepted)
 		return true;
+	if (c->round == 0)
+		chain_begin_round(c, 0);
 	c->content = CONTENT_FINISH;
 	c->in = SLICE("", 0);
-	c->next = c->conf->n;
-	return drive(c, STEP_NEXT);
+	return drive(c, STEP_STOP);
 }
 
 /* The end of a transaction */
@@ -758,6 +776,7 @@ chain_end(struct chain *c)
 	for (i = 0; i < c->conf->n; i++)
 		leave_txn(c, c->places[i]);
 	chain_drop_content(c);
+	c->round = 0;
 	chain_set_text(&c->route_txn, NULL);
 	chain_set_text(&c->route_rcpt, NULL);
 	c->decided = c->message_accepted = false;

@@ -65,6 +65,39 @@ struct chain_result {
 	const char	*by;		/* the rule or filter that decided */
 };
 
+/*
+ * Rounds. Each filter sees the content as those in front of it want to have
+ * it. So the filters are asked about content in rounds: one that reads or
+ * changes content, and has one that may change it in front of it, begins a new
+ * round. The first round hears the content while it comes. When all of it have
+ * agreed at eom, the engine does the edits that there are by then, and the next
+ * round hears what it has now, read from it in pieces: all that is a part of
+ * chain_eom(). So each filter hears each event of the content once.
+ */
+struct chain_source {
+	/*
+	 * Do these edits of the content; other kinds are passed over. They are
+	 * done, whatever comes: txn.napplied counts them from now on. It is
+	 * called between two rounds even when there are none (n 0), since it
+	 * is here that Authentication-Results go which nobody is to believe:
+	 * the next round believes those that are there. NULL, or the reply that
+	 * refuses the message ("452 4.3.1 …"); static.
+	 */
+	const char	*(*rewrite)(void *arg, const struct txn_edit *edits,
+			    size_t n);
+	/* Copy the octets at this offset, at most len. Returns how many, 0 at
+	   the end, -1: it cannot be read. */
+	int64_t		 (*read)(void *arg, uint64_t at, void *out, size_t len);
+};
+/* s is borrowed, and arg is the chain's. Neither function may call the chain.
+   Without a source there is one round, and all see what came. */
+void chain_set_source(struct chain *c, const struct chain_source *s);
+
+/* What the filters of this session may ask for, as far as is known: 1 << enum
+   txn_edit_kind. With no EDITS_CONTENT in it there will be one round. From
+   chain_data() to the end of the transaction it only becomes less. */
+unsigned chain_edits(const struct chain *c);
+
 /* The answer to the last question; valid until the next one, or the end of
    the transaction. */
 const struct chain_result *chain_result(const struct chain *c);
@@ -87,6 +120,8 @@ bool chain_wants_content(const struct chain *c);
  * call returns.
  */
 bool chain_content(struct chain *c, const char *p, size_t len);
+/* All of it has come. What is left to do of txn.edits, when the answer is
+   there, are those from txn.napplied on. */
 bool chain_eom(struct chain *c);
 /* Content has decided against the message, whatever comes: chain_eom() will
    say how. */

@@ -47,7 +47,7 @@ chain_keep_content(struct chain *c)
 static bool
 is_wanted(const struct chain *c, enum filter_event ev)
 {
-	return (c->conf->events & EV_BIT(ev)) != 0;
+	return (c->events & EV_BIT(ev)) != 0;
 }
 
 /* Past the limits nobody could tell what a filter has not seen. */
@@ -60,11 +60,12 @@ too_big(struct chain *c)
 	return false;
 }
 
-/* Somebody speaks in our name: the field is not there. */
+/* Somebody speaks in our name: the field is not there. After the first round
+   it is a filter that does. */
 static bool
 is_forged(const struct chain *c)
 {
-	return c->facts->authserv_id != NULL &&
+	return c->round == 1 && c->facts->authserv_id != NULL &&
 	    slice_is_nocase(c->header.name, "Authentication-Results") &&
 	    authres_is_from(c->header.raw, c->facts->authserv_id);
 }
@@ -79,7 +80,7 @@ take_field(struct chain *c)
 		header_forget(&c->parser);
 		return false;
 	}
-	if (c->conf->wants & FILTER_WANTS_HEADERS &&
+	if (c->wants & FILTER_WANTS_HEADERS &&
 	    !txn_add_header(c->txn, h->name.p, h->name.len, h->value.p,
 	    h->value.len))
 		return too_big(c);
@@ -141,8 +142,8 @@ next_piece(struct chain *c)
 	return c->piece.len > 0 && is_wanted(c, EV_BODY);
 }
 
-static bool
-is_over(const struct chain *c)
+bool
+chain_is_over(const struct chain *c)
 {
 	return c->decided || c->message_accepted || c->session_accepted;
 }
@@ -187,13 +188,19 @@ find_event(struct chain *c)
 	return false;
 }
 
-bool
+enum step
 chain_next_event(struct chain *c)
 {
-	if (!is_over(c) && find_event(c))
-		return true;
-	c->content = CONTENT_NONE;
-	free(c->backlog);
-	c->backlog = NULL;
-	return false;
+	enum step step;
+
+	do {
+		if (!chain_is_over(c) && find_event(c))
+			return STEP_NEXT;
+		free(c->backlog);
+		c->backlog = NULL;
+		step = chain_read_more(c);
+	} while (step == STEP_NEXT);
+	if (step == STEP_STOP)
+		c->content = CONTENT_NONE;
+	return step;
 }

@@ -4,6 +4,7 @@
  *	chain.c		the question: who is asked, waiting, merging
  *	chain_slot.c	what a filter calls
  *	chain_content.c	content as events: header, eoh, body, eom
+ *	chain_round.c	… once more, for those behind a filter that edits
  *	chain_record.c	the decision record
  */
 #ifndef FILTERS_CHAIN_IMPL_H
@@ -54,6 +55,7 @@ struct place {
 	uint64_t		 delay_ms;
 	uint64_t		 asked_us;	/* clock_us() of the question */
 
+	unsigned		 edits;		/* it may ask for */
 	bool			 in_txn;	/* told of MAIL; abort is due */
 	bool			 failed;	/* until the transaction ends */
 	unsigned		 skip;		/* EV_BITs: no more */
@@ -88,7 +90,8 @@ struct chain {
 		WAIT_NO,
 		WAIT_FILTER,		/* its time-out */
 		WAIT_RESUMED,		/* for the loop: it has answered */
-		WAIT_DELAY
+		WAIT_DELAY,
+		WAIT_TURN		/* others in the loop have theirs */
 	}			 waiting;
 	enum step		 after_delay;
 	struct timer		 timer;
@@ -121,7 +124,16 @@ struct chain {
 	bool			 parsing;	/* parser is in use */
 	bool			 whole_due;	/* in, as it is, comes first */
 	struct slice		 in, rest;	/* not looked at yet */
-	char			*backlog;	/* where in is while we wait */
+	char			*backlog;	/* where in is while we wait, or
+						   where it was read to */
+
+	/* The round: who is asked about content now */
+	const struct chain_source *source;	/* or NULL */
+	unsigned		 round;		/* from 1; 0: none yet */
+	size_t			 first, last;	/* places; not the last */
+	unsigned		 events, wants;	/* of these */
+	uint64_t		 at;		/* what the source has read */
+	size_t			 turn;		/* octets since the last */
 };
 
 /* chain.c */
@@ -133,11 +145,21 @@ void chain_decide(struct chain *c, enum verdict v, const char *reply,
 void chain_set_text(char **to, const char *text);
 
 /* chain_content.c */
-/* Find the next content event that somebody wants; false: no more now. */
-bool chain_next_event(struct chain *c);
+/* Find the next content event that somebody wants: STEP_NEXT; or there are no
+   more now, or not before the loop had its turn. */
+enum step chain_next_event(struct chain *c);
+/* Will there be no event, whatever comes? */
+bool chain_is_over(const struct chain *c);
 /* We wait: what was borrowed has to be ours. */
 void chain_keep_content(struct chain *c);
 void chain_drop_content(struct chain *c);
+
+/* chain_round.c */
+/* Content is to be shown to these filters, from the start. */
+void chain_begin_round(struct chain *c, size_t first);
+/* What was fed is used up. STEP_NEXT: there is more, perhaps for another round;
+   the others as above. */
+enum step chain_read_more(struct chain *c);
 
 /* chain_record.c */
 void chain_record(struct chain *c, struct place *p, enum verdict v);

@@ -256,6 +256,20 @@ chain_route(struct chain_slot *slot, const char *backend)
 		p->broken = "a route after the recipients";
 }
 
+void
+chain_narrow(struct chain_slot *slot, unsigned edits)
+{
+	struct place *p = in_turn(slot, "edits narrowed without a question");
+
+	if (p == NULL)
+		return;
+	/* Some of the content may be on its way to the backend. */
+	if (p->chain->event >= EV_DATA)
+		p->broken = "edits declared in the middle of a message";
+	else
+		p->edits = edits & p->conf->self.edits;
+}
+
 /* Edits: hostile until checked, because filters pass on what strangers sent
    and another filter's program may have been written by anybody. */
 
@@ -345,7 +359,7 @@ chain_edit(struct chain_slot *slot, const struct txn_edit *edit)
 	if (p->chain->txn == NULL)
 		p->broken = "an edit where there is no message";
 	else if ((unsigned)e.kind >= EDIT_KINDS ||
-	    !(p->conf->self.edits & EDIT_BIT(e.kind)))
+	    !(p->edits & EDIT_BIT(e.kind)))
 		p->broken = "an edit that it did not declare";
 	else if (!is_valid(&e))
 		p->broken = "an edit that is not valid";

@@ -33,6 +33,8 @@
  *  -	abort() is also called when the filter's time-out has passed, or the
  *	filter-budget of the message; txn is NULL if that happens outside of a
  *	transaction.
+ *  -	A filter that reads content gets it with what those in front of it have
+ *	changed, after they have agreed at eom; others while it comes.
  *  -	close() is called once for each session, last.
  *  -	A filter that breaks a promise, does not answer within its time-out or
  *	answers what makes no sense is logged and has failed: on-failure says
@@ -266,10 +268,18 @@ void chain_place(struct chain_slot *slot, const char *place);
 
 /*
  * Ask for an edit, at any event of a transaction. It is copied. All edits of
- * all filters are applied when all have agreed to the message at eom, in the
- * order in which they were asked for, or none is.
+ * all filters are applied when all have agreed to the message at eom, or none
+ * is. What a filter wants of the content is done before those behind it are
+ * shown that.
  */
 void chain_edit(struct chain_slot *slot, const struct txn_edit *edit);
+
+/*
+ * In this session there will be no other edits than these (1 << enum
+ * txn_edit_kind) of those that were declared, until this is called again: at an
+ * event before data. A message that nobody edits can go on while it comes.
+ */
+void chain_narrow(struct chain_slot *slot, unsigned edits);
 
 /*
  * Tell what was found out about the message, at any event of a transaction.

@@ -36,6 +36,14 @@ free_headers(struct txn *t)
 	free((struct txn_header *)t->headers);
 }
 
+void
+txn_drop_headers(struct txn *t)
+{
+	free_headers(t);
+	t->headers = NULL;
+	t->nheaders = t->header_octets = 0;
+}
+
 static void
 free_edits(struct txn *t)
 {
@@ -224,9 +232,9 @@ static void
 drop_edits(struct txn *t, const char *by)
 {
 	struct txn_edit *v = (struct txn_edit *)t->edits;
-	size_t i, n = 0;
+	size_t i, n = t->napplied;
 
-	for (i = 0; i < t->nedits; i++) {
+	for (i = n; i < t->nedits; i++) {
 		if (strcmp(v[i].by, by) == 0) {
 			t->noctets -= v[i].kind == EDIT_REPLACE_OCTETS;
 			free((char *)v[i].name);
@@ -243,6 +251,24 @@ txn_drop_wishes(struct txn *t, const char *by)
 {
 	drop_edits(t, by);
 	drop_findings(t, by);
+}
+
+size_t
+txn_defer_edits(struct txn *t, txn_is_late_fn *is_late, const void *arg)
+{
+	struct txn_edit *v = (struct txn_edit *)t->edits, *late;
+	size_t i, n = t->napplied, nlate = 0;
+
+	late = xcalloc(t->nedits - n + 1, sizeof(*late));
+	for (i = n; i < t->nedits; i++)
+		if (is_late(arg, &v[i]))
+			late[nlate++] = v[i];
+		else
+			v[n++] = v[i];
+	for (i = 0; i < nlate; i++)
+		v[n + i] = late[i];
+	free(late);
+	return n;
 }
 
 const char *

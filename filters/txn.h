@@ -143,6 +143,8 @@ struct txn {
 	char		*queue_id;	/* the backend's, or NULL; ours */
 	size_t		 edit_octets, header_octets, finding_octets;
 	unsigned	 serial;	/* in its session, from 1 */
+	size_t		 napplied;	/* of edits: what the first ones want of
+					   the content is done (chain.h) */
 };
 
 struct txn *txn_new(const struct address *from, const struct params *p);
@@ -162,16 +164,22 @@ void txn_rcpt_enter(struct txn *t, struct txn_rcpt *r, enum rcpt_state state);
 #define TXN_HEADER_OCTETS	((size_t)1 << 20)	/* all together */
 bool txn_add_header(struct txn *t, const char *name, size_t namelen,
     const char *value, size_t valuelen);
+void txn_drop_headers(struct txn *t);
 /* Keep an edit, copied; by is borrowed for the life of t. False: too many. */
 #define TXN_EDITS_MAX		1000
 #define TXN_OCTETS_MAX		20000	/* EDIT_REPLACE_OCTETS, beside those */
 #define TXN_EDIT_OCTETS		((size_t)64 << 20)
 bool txn_add_edit(struct txn *t, const struct txn_edit *e);
+/* Put the edits that are late, of those that are not done, behind the others;
+   each kind stays in order. Returns how many are in front of them. */
+typedef bool txn_is_late_fn(const void *arg, const struct txn_edit *e);
+size_t txn_defer_edits(struct txn *t, txn_is_late_fn *is_late,
+    const void *arg);
 /* Keep a finding, copied; by is borrowed for the life of t. False: too many. */
 #define TXN_FINDINGS_MAX	500
 #define TXN_FINDING_OCTETS	((size_t)32 << 10)
 bool txn_add_finding(struct txn *t, const struct txn_finding *f);
-/* Forget all that this filter asked for and found. */
+/* Forget all that this filter found, and asked for if it is not done. */
 void txn_drop_wishes(struct txn *t, const char *by);
 /* "add header"; static. */
 const char *txn_edit_name(enum txn_edit_kind kind);
