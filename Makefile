@@ -169,11 +169,13 @@ SRCS = \
 	filters/checks_scan.c \
 	filters/chain.c \
 	filters/chain_slot.c \
+	filters/chain_when.c \
 	filters/chain_content.c \
 	filters/chain_record.c \
 	filters/chain_round.c \
 	filters/policy_content.c \
 	filters/policy_work.c \
+	filters/policy_when.c \
 	filters/policy_lines.c \
 	filters/policy_env.c \
 	filters/policy_ask.c \

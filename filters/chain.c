@@ -41,6 +41,10 @@ chain_conf_add(struct chain_conf *c, struct filter_conf *f)
 	if (!f->observe)
 		c->edits |= f->self.edits;
 	c->wants |= f->self.wants;
+	if (f->when != NULL) {
+		c->events |= f->when->self.events;
+		c->wants |= f->when->self.wants;
+	}
 }
 
 void
@@ -113,6 +117,10 @@ place_new(struct chain *c, const struct filter_conf *f)
 	p->edits = f->self.edits;
 	if (f->type->session_size > 0)
 		p->slot.session = xcalloc(1, f->type->session_size);
+	if (f->when != NULL) {
+		p->when = place_new(c, f->when);
+		p->when->guarded = p;
+	}
 	return p;
 }
 
@@ -130,6 +138,9 @@ forget_answer(struct place *p)
 static void
 place_retire(struct place *p)
 {
+	if (p->when != NULL)
+		place_retire(p->when);
+	p->when = p->guarded = NULL;
 	p->state = PLACE_IDLE;
 	if (p->conf->type->close != NULL)
 		p->conf->type->close(&p->slot);
@@ -204,6 +215,12 @@ void
 chain_set_watcher(const struct chain_watcher *w)
 {
 	watcher = w;
+}
+
+const struct chain_watcher *
+chain_watcher(void)
+{
+	return watcher;
 }
 
 /* The answer */
@@ -450,7 +467,8 @@ settle(struct chain *c, struct place *p, enum verdict v)
 	p->record.spent_us += clock_us() - p->asked_us;
 	if (c->event == EV_EOM)
 		p->in_txn = false;
-	step = why != NULL ? chain_fail(c, p, why) : merge(c, p, v);
+	step = why != NULL ? chain_fail(c, p, why) : p->guarded != NULL ?
+	    chain_take_when(c, p, v) : merge(c, p, v);
 	if (p->delay_ms == 0 || p->conf->observe)
 		return step;
 	if (watcher != NULL) {
@@ -497,8 +515,8 @@ call(struct chain *c, struct place *p)
 	abort();
 }
 
-static enum step
-ask(struct chain *c, struct place *p)
+enum step
+chain_ask(struct chain *c, struct place *p)
 {
 	enum verdict v;
 
@@ -520,26 +538,25 @@ ask(struct chain *c, struct place *p)
 	return settle(c, p, v);
 }
 
-/* The filter is in the transaction from here on, interested or not. */
-static void
-enter_txn(struct place *p)
+void
+chain_enter_txn(struct place *p)
 {
 	p->in_txn = true;
 	if (p->conf->type->txn_size > 0)
 		p->slot.txn = xcalloc(1, p->conf->type->txn_size);
 }
 
-static enum step
-visit(struct chain *c, struct place *p)
+enum step
+chain_visit(struct chain *c, struct place *p)
 {
 	if (c->event == EV_MAIL)
-		enter_txn(p);
+		chain_enter_txn(p);
 	if (p->failed)
 		return chain_fail(c, p, "it failed before");
 	if (p->skip & EV_BIT(c->event))
 		return STEP_NEXT;
 	if (p->conf->self.events & EV_BIT(c->event))
-		return ask(c, p);
+		return chain_ask(c, p);
 	if (c->event == EV_EOM)
 		p->in_txn = false;
 	return STEP_NEXT;
@@ -552,7 +569,7 @@ run(struct chain *c, enum step step)
 	size_t end = c->content != CONTENT_NONE ? c->last : c->conf->n;
 
 	while (step == STEP_NEXT && c->next < end)
-		step = visit(c, c->places[c->next++]);
+		step = chain_visit_when(c, c->places[c->next++]);
 	return step != STEP_WAIT;
 }
 
@@ -751,10 +768,12 @@ chain_eom(struct chain *c)
 static void
 leave_txn(struct chain *c, struct place *p)
 {
+	if (p->when != NULL)
+		leave_txn(c, p->when);
 	p->state = PLACE_IDLE;
 	if (p->in_txn && p->conf->type->abort != NULL)
 		p->conf->type->abort(&p->slot, c->txn);
-	p->in_txn = p->failed = false;
+	p->in_txn = p->failed = p->open = false;
 	p->skip = 0;
 	free(p->slot.txn);
 	p->slot.txn = NULL;

@@ -28,6 +28,8 @@ struct filter_conf {
 	uint64_t		 timeout;	/* ms, for one answer */
 	enum verdict		 on_failure;	/* TEMPFAIL, REJECT, ACCEPT */
 	bool			 observe;	/* verdicts are only logged */
+	struct filter_conf	*when;		/* policy_when(); ours, or NULL:
+						   it is always asked */
 };
 
 /* The filters of a listener, in order. n 0: there is no chain. */
@@ -147,6 +149,9 @@ struct chain_watcher {
 		    const char *place);
 	void	(*delay)(void *arg, const struct filter_conf *f,
 		    enum filter_event ev, uint64_t ms);
+	/* The condition of its block says that it is not asked. */
+	void	(*passed)(void *arg, const struct filter_conf *f,
+		    enum filter_event ev);
 	/* The transaction is over: its edits and its result. */
 	void	(*end)(void *arg, const struct txn *t);
 	void	*arg;

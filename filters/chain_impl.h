@@ -3,6 +3,7 @@
  *
  *	chain.c		the question: who is asked, waiting, merging
  *	chain_slot.c	what a filter calls
+ *	chain_when.c	is a filter asked at all?
  *	chain_content.c	content as events: header, eoh, body, eom
  *	chain_round.c	… once more, for those behind a filter that edits
  *	chain_record.c	the decision record
@@ -61,6 +62,14 @@ struct place {
 	unsigned		 skip;		/* EV_BITs: no more */
 	struct place_record	 record;
 	STAILQ_ENTRY(place)	 retired;
+
+	/* The condition of its block; NULL: it is always asked. */
+	struct place		*when;		/* ours */
+	struct place		*guarded;	/* of such a condition: whose */
+	bool			 joined;	/* it holds, or did before in
+						   this session */
+	bool			 open;		/* … in this transaction, or at
+						   connect */
 };
 
 /* What follows for the question from what a filter said. */
@@ -143,6 +152,21 @@ enum step chain_fail(struct chain *c, struct place *p, const char *why);
 void chain_decide(struct chain *c, enum verdict v, const char *reply,
     const char *by);
 void chain_set_text(char **to, const char *text);
+
+/* Ask the filter itself, if it wants to be asked about this event. */
+enum step chain_visit(struct chain *c, struct place *p);
+/* Ask this place, filter or condition. */
+enum step chain_ask(struct chain *c, struct place *p);
+/* It is in the transaction from here on, interested or not. */
+void chain_enter_txn(struct place *p);
+const struct chain_watcher *chain_watcher(void);
+
+/* chain_when.c */
+/* Ask the filter, and its condition first where it is due. */
+enum step chain_visit_when(struct chain *c, struct place *p);
+/* What a condition has said. */
+enum step chain_take_when(struct chain *c, struct place *when,
+    enum verdict v);
 
 /* chain_content.c */
 /* Find the next content event that somebody wants: STEP_NEXT; or there are no

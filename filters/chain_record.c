@@ -60,18 +60,23 @@ chain_log_verdict(const struct chain *c, const struct place *p, enum verdict v,
 }
 
 static const char *
-verdict_in_record(const struct place_record *r)
+verdict_in_record(const struct place *p, const struct place_record *r)
 {
-	return r->failed ? "failed" : verdict_name(r->verdict);
+	if (r->failed)
+		return "failed";
+	return p->when != NULL && !p->open ? "not-asked" :
+	    verdict_name(r->verdict);
 }
 
 static void
 add_filter(struct buf *b, const struct place *p)
 {
-	const struct place_record *r = &p->record;
+	/* What its condition says is in its name when that is a failure. */
+	const struct place_record *r = p->when != NULL &&
+	    p->when->record.failed ? &p->when->record : &p->record;
 	char rule[1200];
 
-	buf_addf(b, " filter.%s=%s", p->conf->name, verdict_in_record(r));
+	buf_addf(b, " filter.%s=%s", p->conf->name, verdict_in_record(p, r));
 	if (r->verdict != V_CONTINUE)
 		buf_addf(b, "@%s", filter_event_name(r->event));
 	buf_addf(b, ",%lluus", (unsigned long long)r->spent_us);

@@ -28,6 +28,9 @@
  *
  *  -	All calls come from one thread, one at a time. While a filter has the
  *	question, no later event of this session comes, except abort and close.
+ *  -	With a "when" in its block, a filter is asked about the messages for
+ *	which that holds; of the others, and of a session before it holds for the
+ *	first time, it hears nothing.
  *  -	abort() is called for each transaction that began (after mail) and ends
  *	without this filter's eom, for whatever reason.
  *  -	abort() is also called when the filter's time-out has passed, or the
@@ -163,9 +166,12 @@ enum {
 	FILTER_WANTS_NAME	= 1,	/* facts.client_name: costs questions
 					   to the DNS before the banner */
 	FILTER_WANTS_HEADERS	= 2,	/* txn.headers is filled */
-	FILTER_ADDS_AUTHRES	= 4	/* it may add Authentication-Results of
+	FILTER_ADDS_AUTHRES	= 4,	/* it may add Authentication-Results of
 					   facts.authserv_id: those that came
 					   are taken out (RFC 8601 5) */
+	FILTER_JOINS_LATE	= 8	/* it may have a when that is known at
+					   mail only, although it has something
+					   to do before: it does that then */
 };
 
 /* What an instance is. setup() gets it filled from the type and may take bits

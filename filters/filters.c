@@ -153,6 +153,7 @@ filter_conf_free(struct filter_conf **fp)
 	*fp = NULL;
 	if (f->type->teardown != NULL && f->self.priv != NULL)
 		f->type->teardown(f->self.priv);
+	filter_conf_free(&f->when);
 	if (f->settings != NULL)
 		setting_fini(f->type->settings, f->settings);
 	free(f->settings);

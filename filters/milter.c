@@ -376,7 +376,7 @@ const struct filter filter_milter = {
 	.edits		= (EDITS_CONTENT | EDITS_ENVELOPE |
 			   EDIT_BIT(EDIT_QUARANTINE)) &
 			  ~EDIT_BIT(EDIT_REDIRECT),
-	.wants		= FILTER_WANTS_NAME,
+	.wants		= FILTER_WANTS_NAME | FILTER_JOINS_LATE,
 	.setup		= milter_setup,
 	.teardown	= milter_teardown,
 	.start		= milter_start,

@@ -130,6 +130,23 @@ policy_teardown(void *priv)
 	free(p);
 }
 
+struct policy *
+policy_instance(struct filter_instance *self, struct rules *r,
+    uint64_t ask_timeout)
+{
+	struct policy *p = xcalloc(1, sizeof(*p));
+
+	p->magic = POLICY_MAGIC;
+	p->rules = r;
+	p->ask_timeout = ask_timeout;
+	p->content = content_wants(r);
+	*self = (struct filter_instance){
+		.priv = p, .events = events_of(r), .edits = edits_of(r),
+		.wants = wants_of(r),
+	};
+	return p;
+}
+
 static int
 policy_setup(struct filter_instance *self, const void *settings,
     const struct filter_host *host, char **why)
@@ -154,15 +171,7 @@ policy_setup(struct filter_instance *self, const void *settings,
 	}
 	if ((r = rules_load(s->file, &o, host->err)) == NULL)
 		return -1;
-	p = xcalloc(1, sizeof(*p));
-	p->magic = POLICY_MAGIC;
-	p->rules = r;
-	p->ask_timeout = s->ask_timeout;
-	p->content = content_wants(r);
-	*self = (struct filter_instance){
-		.priv = p, .events = events_of(r), .edits = edits_of(r),
-		.wants = wants_of(r),
-	};
+	p = policy_instance(self, r, s->ask_timeout);
 	if (!content_wants_magic(p->content) ||
 	    (p->types = magic_type_new(why)) != NULL)
 		return 0;

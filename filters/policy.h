@@ -9,7 +9,18 @@
 #include "filters/filter.h"
 #include "rules/rules.h"
 
+struct filter_conf;
+
 extern const struct filter filter_policy;
+
+/*
+ * The condition of the block of f as an instance of this filter, for f->when:
+ * it accepts when f is to be asked. where stands in messages for its place. NULL,
+ * and the mistakes were written to err.
+ */
+struct filter_conf *policy_when(const struct filter_conf *f,
+    const char *condition, const char *where, const char *recipient_delimiter,
+    FILE *err);
 
 /*
  * Tell err of regular expressions of the rules that a sender can make slow:

@@ -8,6 +8,7 @@
  *	policy_content.c what of the content they read
  *	policy_work.c	what is too long for the loop
  *	policy_ask.c	questions to remote tables and to the DNS
+ *	policy_when.c	a condition alone, for the filter block
  */
 #ifndef FILTERS_POLICY_IMPL_H
 #define FILTERS_POLICY_IMPL_H
@@ -117,6 +118,9 @@ void policy_work_abandon(struct policy_session *ps);
 void policy_work_stop(struct policy *p);
 
 /* policy.c */
+/* An instance that runs these rules, its from now on. */
+struct policy *policy_instance(struct filter_instance *self, struct rules *r,
+    uint64_t ask_timeout);
 /* All is answered. */
 void policy_go_on(struct policy_session *ps);
 /* All that can be known of the message is: run what is left of its stages, and

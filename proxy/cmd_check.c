@@ -19,9 +19,12 @@ check_policies(const struct conf *c)
 {
 	size_t i;
 
-	for (i = 0; i < c->nfilters; i++)
+	for (i = 0; i < c->nfilters; i++) {
 		if (c->filters[i]->type == &filter_policy)
 			policy_check(c->filters[i]->self.priv, stderr);
+		if (c->filters[i]->when != NULL)
+			policy_check(c->filters[i]->when->self.priv, stderr);
+	}
 }
 
 int

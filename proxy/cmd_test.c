@@ -375,6 +375,26 @@ on_step(void *arg, const struct rules_step *step)
 	    "followed", any_text(step->followed)));
 }
 
+/* That of a "when" does not accept: it lets the filter be asked. */
+static void
+on_when_step(void *arg, const struct rules_step *step)
+{
+	struct rules_step s = *step;
+
+	s.followed = step->held ? "the filter is asked" :
+	    "the filter is not asked";
+	on_step(arg, &s);
+}
+
+static void
+on_passed(void *arg, const struct filter_conf *f, enum filter_event ev)
+{
+	struct result *r = arg;
+
+	json_array_append_new(r->trace, json_pack("{s:s, s:s, s:s}", "filter",
+	    f->name, "stage", filter_event_name(ev), "verdict", "not asked"));
+}
+
 /* The header with its empty line, or all there is. */
 static size_t
 header_length(const char *p, size_t len)
@@ -589,9 +609,13 @@ trace_policies(const struct conf *c, struct result *r)
 {
 	size_t i;
 
-	for (i = 0; i < c->nfilters; i++)
+	for (i = 0; i < c->nfilters; i++) {
 		if (c->filters[i]->type == &filter_policy)
 			policy_trace(c->filters[i]->self.priv, on_step, r);
+		if (c->filters[i]->when != NULL)
+			policy_trace(c->filters[i]->when->self.priv,
+			    on_when_step, r);
+	}
 }
 
 static int
@@ -603,7 +627,8 @@ rehearse(struct conf *c, const struct options *o, const struct buf *message)
 		.message = message,
 	};
 	const struct chain_watcher watcher = {
-		.answer = on_answer, .delay = on_delay, .end = on_txn_end,
+		.answer = on_answer, .delay = on_delay, .passed = on_passed,
+		.end = on_txn_end,
 		.arg = &r,
 	};
 	struct rehearsal play = {

@@ -133,6 +133,44 @@ report(struct loader *l, struct place at, char *text, bool good)
 	mistake_add_text(&l->m, at.line, text);
 }
 
+/* A filter that has something to do before its condition is known would
+   silently not do it. A milter hears of the session when it is asked first. */
+static void
+check_when(struct loader *l, const struct filter_conf *f, struct place at)
+{
+	unsigned early = f->self.events & (1u << EV_CONNECT | 1u << EV_HELO |
+	    1u << EV_AUTH);
+
+	if (f->when != NULL && early != 0 &&
+	    (f->self.wants & FILTER_JOINS_LATE) == 0 &&
+	    (f->when->self.events & 1u << EV_CONNECT) == 0)
+		mistake_add(&l->m, at, "filter \"%s\": when reads what is not "
+		    "known before MAIL, and this filter is asked at %s "
+		    "already", f->name, filter_event_name(
+		    (enum filter_event)__builtin_ctz(early)));
+}
+
+static void
+load_when(struct loader *l, struct filter_conf *f, const char *condition,
+    int line)
+{
+	const struct conf_origin *o = &l->text.origins[line - 1];
+	char *where = xasprintf("%s:%d: when", o->file, o->line);
+	char *text = NULL;
+	size_t len;
+	FILE *err;
+
+	if ((err = open_memstream(&text, &len)) == NULL)
+		fatal("out of memory");
+	f->when = policy_when(f, condition, where, l->c->recipient_delimiter,
+	    err);
+	fclose(err);
+	if (*text != '\0')
+		report(l, at_line(line), text, f->when != NULL);
+	free(text);
+	free(where);
+}
+
 static void
 setup(struct loader *l, struct filter_conf *f, struct place at)
 {
@@ -162,8 +200,10 @@ setup(struct loader *l, struct filter_conf *f, struct place at)
 	else if (r == -1 && *text == '\0')
 		mistake_add(&l->m, at, "filter \"%s\" cannot be set up",
 		    f->name);
-	else if (r == 0)
+	else if (r == 0) {
 		check_quarantine(l, f, at);
+		check_when(l, f, at);
+	}
 	free(why);
 	free(text);
 	free(backends.v);
@@ -193,6 +233,8 @@ load_filter(struct loader *l, cfg_t *s)
 		f->observe = d.observe;
 		if (type->settings != NULL)
 			conf_apply(s, type->settings, f->settings, &l->m);
+		if (d.when != NULL)
+			load_when(l, f, d.when, conf_line(s, "when", 0));
 		/* A filter need not cope with settings that are wrong. */
 		if (l->m.n == before)
 			setup(l, f, at_line(conf_start(s)));

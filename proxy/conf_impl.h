@@ -117,6 +117,7 @@ struct filter_draft {
 	char			*type;
 	uint64_t		 timeout;
 	int			 on_failure;	/* enum verdict - V_ACCEPT */
+	char			*when;
 	bool			 observe;
 };
 

@@ -101,6 +101,8 @@ worker_start_filters(struct worker *w)
 		f = w->conf->filters[i];
 		if (f->type->start != NULL)
 			f->type->start(f->self.priv, &w->filters);
+		if (f->when != NULL)
+			f->when->type->start(f->when->self.priv, &w->filters);
 	}
 	w->filters_started = true;
 }
@@ -115,6 +117,8 @@ worker_stop_filters(struct worker *w)
 		f = w->conf->filters[i];
 		if (f->type->stop != NULL)
 			f->type->stop(f->self.priv);
+		if (f->when != NULL)
+			f->when->type->stop(f->when->self.priv);
 	}
 	lookup_client_free(&w->recipients);
 }

@@ -547,6 +547,17 @@ in_name(struct load *l, uint32_t e)
 	return bad(l, e);
 }
 
+/* A table without a name is named by its specification. */
+static uint32_t
+unnamed_table(struct load *l, const struct expr *x)
+{
+	const char *spec = arena_strndup(&l->r->arena, x->value.text.p,
+	    x->value.text.len);
+
+	table_declare(l->r, spec, spec, x->span);
+	return (uint32_t)table_number(l->r, SLICE_STR(spec));
+}
+
 static bool
 check_in(struct load *l, uint32_t e)
 {
@@ -558,6 +569,9 @@ check_in(struct load *l, uint32_t e)
 	b = at(l, at(l, e)->b);
 	if (b->op == E_LIST || b->op == E_NETS)
 		return in_list(l, e, b->n);
+	if (b->op == E_CONST && b->type == RULES_STRING &&
+	    memchr(b->value.text.p, ':', b->value.text.len) != NULL)
+		return in_table(l, e, unnamed_table(l, b));
 	return b->op == E_NAME ? in_name(l, e) : in_value(l, e);
 }
 

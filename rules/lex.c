@@ -486,7 +486,8 @@ token_text(const struct token *t, char out[80])
 	size_t len = s.len;
 
 	if (t->kind == T_EOF)
-		s = SLICE_STR("the end of the file");
+		s = t->span.file->bare ? SLICE_STR("the end") :
+		    SLICE_STR("the end of the file");
 	else if (t->kind == T_EOL)
 		s = SLICE_STR("the end of the line");
 	if (t->kind == T_EOF || t->kind == T_EOL)

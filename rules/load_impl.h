@@ -107,6 +107,8 @@ struct policy_file *policy_file_new(struct rules *r, const char *path);
 const struct policy_file *load_file(struct load *l, const char *path,
     struct span from);
 void parse_policy(struct load *l, const struct policy_file *f);
+/* A condition alone: "accept" at mail when it holds. */
+void parse_only_condition(struct load *l, const struct policy_file *f);
 
 void parser_init(struct parser *p, struct load *l,
     const struct policy_file *f, uint32_t at, uint32_t end);

@@ -96,7 +96,9 @@ tell(FILE *to, struct span at, const char *kind, const char *fmt, va_list ap)
 {
 	unsigned line, column;
 
-	if (at.file != NULL) {
+	if (at.file != NULL && at.file->bare)
+		fprintf(to, "%s: ", at.file->path);
+	else if (at.file != NULL) {
 		span_line(at, &line, &column);
 		fprintf(to, "%s:%u:%u: ", at.file->path, line, column);
 	}

@@ -229,7 +229,11 @@ rule_new(struct parser *p, unsigned line, struct span at)
 	char place[300];
 
 	/* A place that is too long is still a place. */
-	snprintf(place, sizeof(place), "%.255s:%u", p->lex.file->name, line);
+	if (p->lex.file->bare)
+		snprintf(place, sizeof(place), "%.255s", p->lex.file->name);
+	else
+		snprintf(place, sizeof(place), "%.255s:%u",
+		    p->lex.file->name, line);
 	rule->place = arena_strdup(&p->r->arena, place);
 	rule->source = at;
 	rule->index = -1;
@@ -394,4 +398,25 @@ parse_policy(struct load *l, const struct policy_file *f)
 		    !parse_item(&p))
 			parser_skip_line(&p);
 	}
+}
+
+void
+parse_only_condition(struct load *l, const struct policy_file *f)
+{
+	struct parser p;
+	struct rule *rule;
+	uint32_t cond;
+
+	l->r->condition = true;
+	parser_init(&p, l, f, 0, (uint32_t)f->len);
+	parser_skip_empty(&p);
+	if ((cond = parse_condition(&p)) == 0)
+		return;
+	rule = rule_new(&p, 1, (struct span){ f, 0, (uint32_t)f->len });
+	rule->action = A_ACCEPT;
+	rule->cond = cond;
+	rule_append(&l->r->stages[RULES_MAIL], rule);
+	parser_skip_empty(&p);
+	if (p.token.kind != T_EOF)
+		parser_expected(&p, "the end of the condition");
 }

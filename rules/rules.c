@@ -96,6 +96,18 @@ make_nodes(struct rules *r)
 	}
 }
 
+/* Is all there when the client connects? */
+static bool
+is_known_early(const struct rules *r)
+{
+	size_t i;
+
+	for (i = 0; i < r->slots.n; i++)
+		if (!field_at(r->slots.v[i].field, RULES_CONNECT))
+			return false;
+	return true;
+}
+
 /* The plan of what has been parsed; NULL after a mistake. */
 static struct rules *
 finish(struct load *l)
@@ -104,6 +116,8 @@ finish(struct load *l)
 	size_t i;
 
 	check_all(l);
+	if (r->condition && is_known_early(r))
+		r->stages[RULES_CONNECT] = r->stages[RULES_MAIL];
 	plan_all(l);
 	/* An unused table is opened as well: its mistake is a mistake. */
 	for (i = 0; i < r->tables.n; i++)
@@ -158,6 +172,20 @@ rules_load_text(const char *name, const char *text, size_t len,
 	f->text[len] = '\0';
 	f->len = len;
 	parse_policy(&l, f);
+	return finish(&l);
+}
+
+struct rules *
+rules_load_condition(const char *where, const char *text,
+    const struct rules_options *o, FILE *err)
+{
+	struct load l = load_new(o, err);
+	struct policy_file *f = policy_file_new(l.r, where);
+
+	f->text = xstrdup(text);
+	f->len = strlen(text);
+	f->bare = true;
+	parse_only_condition(&l, f);
 	return finish(&l);
 }
 

@@ -119,6 +119,13 @@ struct rules *rules_load(const char *path, const struct rules_options *o,
 /* The same for a text; name stands in messages and places. */
 struct rules *rules_load_text(const char *name, const char *text, size_t len,
     const struct rules_options *o, FILE *err);
+/*
+ * A policy that is one condition: it accepts at mail when the condition holds,
+ * and at connect as well if all that it reads is known there
+ * (rules_has_stage()). where stands in messages for a file and a line.
+ */
+struct rules *rules_load_condition(const char *where, const char *text,
+    const struct rules_options *o, FILE *err);
 /* Frees it and leaves NULL; NULL is fine. Its states must be gone. */
 void rules_free(struct rules **r);
 

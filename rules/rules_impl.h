@@ -32,6 +32,9 @@ struct policy_file {
 	const char		*name;		/* its last component */
 	char			*text;		/* ours; NUL-terminated */
 	size_t			 len;
+	bool			 bare;		/* a condition from elsewhere:
+						   name says where, and it has
+						   no lines of its own */
 	struct policy_file	*next;
 };
 
@@ -286,6 +289,7 @@ struct rules {
 	SET_OF(struct pattern_set) sets;
 	struct regex_cache	*cache;		/* ours */
 	struct rule_list	 stages[RULES_NSTAGES];
+	bool			 condition;	/* and nothing else */
 	struct seq		*plan[RULES_NSTAGES];	/* NULL: no rules */
 	const char		*delimiter;	/* NULL: none */
 	bool			 tempfail_on_limit;

@@ -299,6 +299,107 @@ check_interest(void)
 	stop();
 }
 
+/* Whether it is asked at all */
+
+/* Two filters; the second has a condition, c, that is due at these events. */
+static void
+start_with_when(unsigned events)
+{
+	static char name[] = "b";
+
+	start(2);	/* they are what start() makes them … */
+	stop();
+	fakes[2] = (struct fake){ .name = 'c' };
+	confs[2] = (struct filter_conf){
+		.name = name, .type = &type, .timeout = 1000,
+		.on_failure = V_TEMPFAIL,
+		.self = { .priv = &fakes[2], .events = events },
+	};
+	confs[1].when = &confs[2];	/* … but for this */
+	chain_conf_add(&conf, &confs[0]);
+	chain_conf_add(&conf, &confs[1]);
+	buf_init(&heard, 10000);
+	chain = chain_new(&conf, &facts, on_done, &facts);
+}
+
+static void
+check_when(void)
+{
+	start_with_when(1u << EV_MAIL);
+	chain_connect(chain);
+	chain_helo(chain);
+	mail();
+	rcpt();
+	feed(content);
+	chain_eom(chain);
+	is_heard("a.connect a.helo a.mail c.mail a.rcpt A:a.header C:a.header "
+	    "a.eoh body:a.body a.eom ", "it does not hold: b hears nothing");
+	end_txn();
+	is_heard("c.abort ", "… and of no end");
+	fakes[2].say[EV_MAIL] = V_ACCEPT;
+	mail();
+	rcpt();
+	is_heard("a.mail c.mail b.mail a.rcpt b.rcpt ", "it holds");
+	end_txn();
+	is_heard("a.abort c.abort b.abort ", "… and ends");
+	fakes[2].say[EV_MAIL] = V_CONTINUE;
+	chain_helo(chain);
+	mail();
+	is_heard("a.helo b.helo a.mail c.mail ", "who was asked once hears of "
+	    "the session");
+	stop();
+
+	start_with_when(1u << EV_MAIL | 1u << EV_CONNECT);
+	chain_connect(chain);
+	chain_helo(chain);
+	is_heard("a.connect c.connect a.helo ", "known at connect, and no");
+	fakes[2].say[EV_CONNECT] = fakes[2].say[EV_MAIL] = V_ACCEPT;
+	chain_connect(chain);
+	chain_helo(chain);
+	mail();
+	is_heard("a.connect c.connect b.connect a.helo b.helo a.mail c.mail "
+	    "b.mail ", "known at connect, and yes");
+	stop();
+}
+
+static void
+check_when_waits(void)
+{
+	start_with_when(1u << EV_MAIL);
+	fakes[2].say[EV_MAIL] = V_WAIT;
+	ok(!mail(), "it waits");
+	chain_resume(fakes[2].slot, V_ACCEPT);
+	fakes[1].say[EV_MAIL] = V_WAIT;
+	turn();
+	is_int(ndone, 0, "the filter waits, too");
+	chain_resume(fakes[1].slot, V_REJECT);
+	turn();
+	is_int(ndone, 1, "answered");
+	is_verdict(V_REJECT, "550 5.7.1 refused by policy", "b", "by b");
+	is_heard("a.mail c.mail b.mail ", "each once");
+	end_txn();
+	buf_reset(&heard);
+
+	fakes[1].say[EV_MAIL] = V_CONTINUE;
+	ok(!mail(), "it waits again");
+	end_txn();
+	is_heard("a.mail c.mail a.abort c.abort ", "and the client leaves");
+
+	ok(!mail(), "it waits for too long");
+	clock_advance(1000);
+	turn();
+	is_verdict(V_TEMPFAIL, "451 4.7.1 a filter failed; try again later",
+	    "b", "it has failed, and b with it");
+	end_txn();
+	fakes[2].say[EV_MAIL] = V_FAIL;
+	confs[2].on_failure = V_ACCEPT;
+	buf_reset(&heard);
+	ok(mail() && rcpt(), "it cannot say");
+	is_verdict(V_CONTINUE, NULL, NULL, "on-failure");
+	is_heard("a.mail c.mail a.rcpt ", "b is not asked");
+	stop();
+}
+
 /* Verdicts */
 
 static void
@@ -1170,6 +1271,8 @@ main(void)
 	clock_start(base);
 	check_order();
 	check_interest();
+	check_when();
+	check_when_waits();
 	check_connect();
 	check_rcpt();
 	check_content();

@@ -505,9 +505,59 @@ test_any_text(void)
 	buf_fini(&b);
 }
 
+/* A condition alone: where it comes from is all the place it has. */
+static void
+test_conditions(void)
+{
+	static const struct {
+		const char	*text, *want;
+		bool		 early;		/* known at connect */
+	} rows[] = {
+		{ "client.ip in 10.0.0.0/8", "", true },
+		{ "tls and time > 8:00", "", true },
+		{ "client.ip in \"inline:{10.0.0.1=x}\"", "", true },
+		{ "not (\nauth.user)", "", false },
+		{ "mail.domain is \"x.example\" or size < 1M", "", false },
+		{ "", "f:3: when: a field or a value expected, not the end\n"
+		    "\n^\n", false },
+		{ "auth.usr", "f:3: when: there is no field \"auth.usr\" "
+		    "(did you mean auth.user?)\nauth.usr\n^\n", false },
+		{ "tls\nor rcpt", "f:3: when: there is rcpt at rcpt only\n"
+		    "or rcpt\n   ^\n", false },
+		{ "tls and", "f:3: when: a field or a value expected, not the "
+		    "end\ntls and\n       ^\n", false },
+		{ "tls reject", "f:3: when: the end of the condition expected, "
+		    "not \"reject\"\ntls reject\n    ^\n", false },
+		{ "mail in local", "f:3: when: there is no list or table "
+		    "\"local\"\nmail in local\n        ^\n", false },
+		{ "mail in \"cidr:/nonexistent/x\"", "f:3: when: "
+		    "/nonexistent/x: No such file or directory\n"
+		    "mail in \"cidr:/nonexistent/x\"\n        ^\n", false },
+	};
+	struct rules *r;
+	char *said;
+	size_t i, len;
+	FILE *err;
+
+	for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		err = open_memstream(&said, &len);
+		r = rules_load_condition("f:3: when", rows[i].text, NULL, err);
+		fclose(err);
+		is_str(said, rows[i].want, rows[i].text);
+		ok((r != NULL) == (*rows[i].want == '\0'), "… loaded");
+		if (r != NULL)
+			ok(rules_has_stage(r, RULES_MAIL) &&
+			    rules_has_stage(r, RULES_CONNECT) == rows[i].early,
+			    "… its stages");
+		rules_free(&r);
+		free(said);
+	}
+}
+
 int
 main(void)
 {
+	test_conditions();
 	test_mistakes();
 	test_many();
 	test_long_line();
