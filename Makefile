@@ -22,7 +22,8 @@ CHECK_DEPS = perl libio-socket-ssl-perl openssl mandoc procps python3 swaks \
              postfix postfix-pcre postfix-lmdb postfix-cdb sasl2-bin \
              libsasl2-modules clamav-daemon rspamd \
              spamd spamassassin c-icap libc-icap-mod-virus-scan \
-             opendkim opendkim-tools python3-milter
+             opendkim opendkim-tools python3-milter clamav-milter \
+             spamass-milter mimedefang
 
 PKGS      = libevent openssl libconfuse jansson libidn2 libunbound ldns \
             libsystemd libpcre2-8 lmdb libcdb libpsl libarchive libmagic

@@ -5,11 +5,9 @@ use strict;
 use warnings;
 use lib 't/lib';
 use Test::More;
-use Backend;
-use Client;
 use Milter;
 use Postfix;
-use Scanned;
+use Twins;
 
 Postfix::possible() or plan skip_all => $Postfix::why;
 
@@ -98,11 +96,6 @@ my @cases = (
 	['both recipients refused', { R => ['r'] }],
 );
 
-my $mail = "From: A <a\@example.org>\r\nTo: b\@example.com\r\nSubject: s1\r\n" .
-    "Subject: s2\r\nX-A: 1\r\nX-Folded: one\r\n two\r\n\tthree\r\n" .
-    "Date: Mon, 1 Jan 2024 12:00:00 +0000\r\nMessage-ID: <N\@example.org>\r\n" .
-    "\r\nhello\r\n.\r\n..dots\r\n\r\nbye\r\n";
-
 # The sender says which case it is.
 sub milter
 {
@@ -118,105 +111,15 @@ sub milter
 	});
 }
 
-# The replies that the client of case $i gets.
-sub play
-{
-	my ($c, $i) = @_;
-	my @said;
-
-	$c->send("MAIL FROM:<case$i\@example.org>");
-	push @said, ($c->reply)[1];
-	if ($said[-1] =~ /^2/) {
-		for ('b', 'c') {
-			$c->send("RCPT TO:<$_\@example.com>");
-			push @said, ($c->reply)[1];
-		}
-		$c->send('DATA');
-		push @said, ($c->reply)[1];
-		if ($said[-1] =~ /^354/) {
-			$c->octets(Client::stuff($mail =~ s/<N\@/<$i\@/r));
-			push @said, ($c->reply)[1];
-		}
-		$c->send('RSET');
-		$c->reply;
-	}
-	# Success is success, whatever it is called.
-	return join ' / ', map { s/^(2|35)(\d+).*/$1$2/sr =~ s/ Error://r } @said;
-}
-
-sub all
-{
-	my ($host, $port) = @_;
-	my $c = Client->connect(host => $host, port => $port);
-
-	$c->reply;
-	$c->{greeted} = 1;
-	$c->send('EHLO client.example');
-	$c->reply;
-	my @said = map { play($c, $_) } 0 .. $#cases;
-	$c->quit;
-	return @said;
-}
-
-sub shown
-{
-	my ($m) = @_;
-
-	# What Postfix has to say of itself.
-	(my $content = $m->{content}) =~
-	    s/^Received: from client\.example \(.*?\r\n(?=\S)//ms;
-	# Of the parameters those that a milter may set.
-	my @params = map { uc } grep { /^(?:RET|NOTIFY)=/i }
-	    map { split } $m->{mail}, @{$m->{rcpt_lines}};
-	return join "\n", $m->{from}, join(' ', sort @{$m->{rcpts}}), "@params",
-	    $content;
-}
-
-# Case => what has arrived.
-sub arrived
-{
-	my ($mta) = @_;
-	my %by;
-
-	for my $m ($mta->messages) {
-		$by{$1} .= shown($m) if $m->{content} =~ /^Message-ID: <(\d+)\@/m;
-	}
-	return %by;
-}
-
 sub compare
 {
 	my ($protocol) = @_;
 	my $milter = milter($protocol);
-	my ($port) = $milter->socket =~ /:(\d+)$/;
-	my @options = (extensions => ['PIPELINING', '8BITMIME', 'SIZE 10240000', 'DSN']);
-	my $behind_postfix = Backend->start(@options);
-	my $behind_us = Backend->start(@options);
-	my ($relay) = $behind_postfix->address =~ /:(\d+)$/;
-	my $postfix = Postfix->start(main => {
-		smtpd_milters => "inet:127.0.0.1:$port",
-		virtual_mailbox_domains => '', relay_domains => 'example.com',
-		transport_maps => "inline:{ { example.com = smtp:[127.0.0.1]:$relay } }",
-		smtpd_soft_error_limit => 1000, smtpd_hard_error_limit => 1000,
-		smtpd_delay_reject => 'no',
-	});
-	my $p = Scanned->start(backend => $behind_us->address, chains => { it => ['it'] },
-	    set => { 'error-limit' => 1000 },
-	    filters => "filter \"it\" { type = \"milter\" socket = \"" . $milter->socket . "\" }\n");
-	my @theirs = all('127.0.0.1', $postfix->port);
-	my @ours = all('127.0.0.1', $p->port);
-	my %ours = arrived($behind_us);
-	my $due = grep { $theirs[$_] =~ m{/ 250\z} && !$cases[$_][2] } 0 .. $#cases;
-	my %theirs;
+	my $arrived = Twins->new($milter->socket)->agree(map { {
+		name => $cases[$_][0], from => "case$_", nothing => $cases[$_][2],
+	} } 0 .. $#cases);
 
-	Wait::wait_until(sub { %theirs = arrived($behind_postfix); keys %theirs >= $due; });
-	for my $i (0 .. $#cases) {
-		my $name = $cases[$i][0];
-		is($ours[$i], $theirs[$i], "$name: said");
-		is($ours{$i} // 'nothing', $theirs{$i} // 'nothing', "$name: arrived") or
-		    diag "milter: $name";
-	}
-	cmp_ok(scalar keys %theirs, '>=', 60, 'messages that have arrived');
+	cmp_ok($arrived, '>=', 60, 'messages that have arrived');
 }
 
 subtest 'plain' => sub { compare(0); };

@@ -52,6 +52,7 @@ sub run
 	my $log = "$self->{dir}/output";
 	my $pid = fork // die "fork: $!";
 
+	$self->{command} = \@command;
 	if ($pid == 0) {
 		setpgrp;
 		chdir $self->{dir};
@@ -102,6 +103,15 @@ sub stop
 	kill 'KILL', -$pid;
 	waitpid $pid, 0;
 	@running = grep { $_ != $pid } @running;
+}
+
+# The same program at the same address, after stop().
+sub again
+{
+	my ($self) = @_;
+
+	unlink $1 if $self->{address} =~ /\Aunix:(.*)/;
+	return $self->run(@{$self->{command}});
 }
 
 # A scripted one

@@ -1,6 +1,7 @@
 # PeerRspamd - a real rspamd without network, modules and databases. What it
 # thinks of a message stands in the message: X-Score: 12 is a score, X-Say: text
-# what a client is to be told, X-Symbol: NAME=VALUE a symbol.
+# what a client is to be told, X-Symbol: NAME=VALUE a symbol. With milter => 1 it
+# is a milter: its proxy worker, which scans by itself.
 package PeerRspamd;
 
 use strict;
@@ -11,10 +12,14 @@ our @ISA = ('Peer');
 
 sub start
 {
-	my ($class) = @_;
+	my ($class, %o) = @_;
 	my $self = $class->new;
 	my $dir = $self->{dir};
 	my $port = Peer::free_port();
+	my $worker = !$o{milter} ? 'type = "normal";' : <<'END';
+type = "rspamd_proxy"; milter = yes;
+	upstream "local" { default = yes; self_scan = yes; }
+END
 	my $dns = Peer::free_port();
 
 	$self->{address} = "127.0.0.1:$port";
@@ -75,7 +80,7 @@ metric {
 	actions { reject = 15; rewrite_subject = 8; add_header = 6; greylist = 4; }
 	subject = "[spam] %s"
 }
-worker { type = "normal"; bind_socket = "127.0.0.1:$port"; count = 1; }
+worker { $worker bind_socket = "127.0.0.1:$port"; count = 1; }
 END
 	$self->write('tld', "com\nexample\norg\n");
 	mkdir "$dir/$_" for 'db', 'run';

@@ -1,5 +1,5 @@
 # PeerSpamd - a real spamd (spamassassin) with few rules of its own and no
-# network: GTUBE, and a point for each x in the X-Points field.
+# network: GTUBE, and a point for each x in the X-Points field; rules => more.
 package PeerSpamd;
 
 use strict;
@@ -10,7 +10,7 @@ our @ISA = ('Peer');
 
 sub start
 {
-	my ($class) = @_;
+	my ($class, %o) = @_;
 	my $self = $class->new;
 	my $dir = $self->{dir};
 	my $port = Peer::free_port();
@@ -31,6 +31,7 @@ score HAS_POINTS 1
 header MANY_POINTS X-Points =~ /xxxxx/
 score MANY_POINTS 4.5
 END
+	$self->write('rules/20.cf', $o{rules} // '');
 	$self->write('site/init.pre',
 	    "loadplugin Mail::SpamAssassin::Plugin::Check\n");
 	return $self->run('/usr/sbin/spamd', '-L', '-x', '-m', 1, '-i',
