@@ -77,6 +77,8 @@ events_of(const struct rules *r)
 		events |= 1u << EV_CONTENT | 1u << EV_BODY | 1u << EV_EOM;
 	if (content_wants(r) != 0)
 		events |= 1u << EV_HEADER | 1u << EV_BODY | 1u << EV_EOM;
+	if (content_wants_octets(content_wants(r)))
+		events |= 1u << EV_CONTENT;
 	return events;
 }
 
@@ -552,7 +554,12 @@ policy_content(struct chain_slot *slot, struct txn *t, const char *p,
     size_t len)
 {
 	struct policy_session *ps = in_txn(slot, t, RULES_DATA);
+	struct content *content = content_of(ps);
 
+	if (content != NULL)
+		content_octets(content, p, len);
+	if (!policy_scans(ps->policy->rules))
+		return V_CONTINUE;
 	policy_add_content(ps, p, len);
 	return run_lines(ps, true);
 }
