@@ -179,6 +179,7 @@ policy_start(void *priv, const struct filter_worker *w)
 
 	OBJ_CAST(p, priv, POLICY_MAGIC);
 	p->worker = w;
+	p->threads = threads_new(w->base);
 	policy_make_clients(p);
 }
 
@@ -188,7 +189,7 @@ policy_stop(void *priv)
 	struct policy *p;
 
 	OBJ_CAST(p, priv, POLICY_MAGIC);
-	policy_work_stop(p);
+	threads_free(&p->threads);
 	policy_free_clients(p);
 	p->worker = NULL;
 }
