@@ -78,6 +78,7 @@ SRCS = \
 	proxy/base/net.c \
 	proxy/base/setting.c \
 	proxy/base/job.c \
+	proxy/base/threads.c \
 	proxy/base/spool.c \
 	proxy/base/child.c \
 	proxy/base/proxyhdr.c \

@@ -77,6 +77,8 @@ events_of(const struct rules *r)
 		events |= 1u << EV_CONTENT | 1u << EV_BODY | 1u << EV_EOM;
 	if (content_wants(r) != 0)
 		events |= 1u << EV_HEADER | 1u << EV_BODY | 1u << EV_EOM;
+	if (content_wants_octets(content_wants(r)))
+		events |= 1u << EV_CONTENT;
 	return events;
 }
 
@@ -186,6 +188,7 @@ policy_start(void *priv, const struct filter_worker *w)
 
 	OBJ_CAST(p, priv, POLICY_MAGIC);
 	p->worker = w;
+	p->threads = threads_new(w->base);
 	policy_make_clients(p);
 }
 
@@ -195,7 +198,7 @@ policy_stop(void *priv)
 	struct policy *p;
 
 	OBJ_CAST(p, priv, POLICY_MAGIC);
-	policy_work_stop(p);
+	threads_free(&p->threads);
 	policy_free_clients(p);
 	p->worker = NULL;
 }
@@ -561,7 +564,12 @@ policy_content(struct chain_slot *slot, struct txn *t, const char *p,
     size_t len)
 {
 	struct policy_session *ps = in_txn(slot, t, RULES_DATA);
+	struct content *content = content_of(ps);
 
+	if (content != NULL)
+		content_octets(content, p, len);
+	if (!policy_scans(ps->policy->rules))
+		return V_CONTINUE;
 	policy_add_content(ps, p, len);
 	return run_lines(ps, true);
 }

@@ -52,7 +52,7 @@ static const struct {
 	{ FIELD_BODY,		   WANTS_PARTS | WANTS_TEXT },
 	{ FIELD_HTML,		   WANTS_PARTS | WANTS_HTML },
 	{ FIELD_RAW_BODY,	   WANTS_RAW },
-	{ FIELD_FULL,		   WANTS_RAW | WANTS_FULL },
+	{ FIELD_FULL,		   WANTS_FULL },
 	{ FIELD_LINKS,		   WANTS_PARTS | WANTS_LINKS },
 	{ FIELD_LINK_HOST,	   WANTS_PARTS | WANTS_LINKS },
 	{ FIELD_LINK_DOMAIN,	   WANTS_PARTS | WANTS_LINKS },
@@ -89,7 +89,7 @@ struct content {
 	struct mime	*mime;		/* ours; NULL: no parts are wanted */
 	unsigned	 errors;	/* the scanner's */
 	unsigned	 facts;		/* 1 << LONG_TEXT, … */
-	bool		 is_encrypted, in_body;
+	bool		 is_encrypted;
 	unsigned	 nmagic;
 	struct buf	*packed;	/* archives, to be listed; ours */
 	size_t		 npacked, packed_octets;
@@ -100,8 +100,7 @@ struct content {
 	struct buf	 text, html;
 	struct charset	 around;	/* of text around parts */
 	bool		 has_around;
-	struct buf	 raw;		/* header, if it is wanted, and body */
-	size_t		 body_at;
+	struct buf	 raw, full;	/* the body; all of the message */
 };
 
 struct open_part {
@@ -129,6 +128,12 @@ bool
 content_wants_magic(unsigned wants)
 {
 	return wants & WANTS_MAGIC;
+}
+
+bool
+content_wants_octets(unsigned wants)
+{
+	return wants & WANTS_FULL;
 }
 
 const char *
@@ -444,7 +449,8 @@ content_new(unsigned wants, struct magic_type *magic)
 		c->mime = mime_new(&limits, &handler, c);
 	buf_init(&c->text, TEXT_ROOM);
 	buf_init(&c->html, TEXT_ROOM);
-	buf_init(&c->raw, 2 * CONTENT_TEXT_MAX + TEXT_ROOM);
+	buf_init(&c->raw, CONTENT_TEXT_MAX);
+	buf_init(&c->full, CONTENT_TEXT_MAX);
 	return c;
 }
 
@@ -480,20 +486,28 @@ content_free(struct content **cp)
 	buf_fini(&c->text);
 	buf_fini(&c->html);
 	buf_fini(&c->raw);
+	buf_fini(&c->full);
 	free(c);
 	*cp = NULL;
 }
 
 static void
-add_raw(struct content *c, const char *p, size_t len, size_t limit)
+add_octets(struct content *c, struct buf *to, const char *p, size_t len)
 {
-	size_t room = limit > c->raw.len ? limit - c->raw.len : 0;
+	size_t room = CONTENT_TEXT_MAX - to->len;
 
 	if (len > room) {
 		c->facts |= 1u << LONG_TEXT;
 		len = room;
 	}
-	buf_add(&c->raw, p, len);
+	buf_add(to, p, len);
+}
+
+void
+content_octets(struct content *c, const char *p, size_t len)
+{
+	if (c->wants & WANTS_FULL)
+		add_octets(c, &c->full, p, len);
 }
 
 void
@@ -501,31 +515,13 @@ content_header(struct content *c, const struct header *h)
 {
 	if (c->mime != NULL)
 		mime_header(c->mime, h->name, h->value);
-	if (!(c->wants & WANTS_FULL))
-		return;
-	add_raw(c, h->name.p, h->name.len, CONTENT_TEXT_MAX);
-	add_raw(c, ":", 1, CONTENT_TEXT_MAX);
-	add_raw(c, h->raw.p, h->raw.len, CONTENT_TEXT_MAX);
-	add_raw(c, "\r\n", 2, CONTENT_TEXT_MAX);
-}
-
-static void
-begin_body(struct content *c)
-{
-	if (c->in_body)
-		return;
-	c->in_body = true;
-	if (c->wants & WANTS_FULL)
-		add_raw(c, "\r\n", 2, CONTENT_TEXT_MAX + 2);
-	c->body_at = c->raw.len;
 }
 
 void
 content_body(struct content *c, const char *p, size_t len)
 {
-	begin_body(c);
 	if (c->wants & WANTS_RAW)
-		add_raw(c, p, len, c->body_at + CONTENT_TEXT_MAX);
+		add_octets(c, &c->raw, p, len);
 	if (c->mime != NULL)
 		mime_body(c->mime, p, len);
 }
@@ -546,7 +542,6 @@ end_parts(struct content *c)
 void
 content_end(struct content *c)
 {
-	begin_body(c);
 	end_parts(c);
 	if (!(c->wants & WANTS_LINKS))
 		return;
@@ -685,11 +680,10 @@ content_field(const struct content *c, struct rules_state *s,
 		v->text = SLICE(c->html.p, c->html.len);
 		break;
 	case FIELD_RAW_BODY:
-		v->text = SLICE(c->raw.p + c->body_at, c->raw.len -
-		    c->body_at);
+		v->text = SLICE(c->raw.p, c->raw.len);
 		break;
 	case FIELD_FULL:
-		v->text = SLICE(c->raw.p, c->raw.len);
+		v->text = SLICE(c->full.p, c->full.len);
 		break;
 	case FIELD_LINKS:
 		give_list(&c->links, v);

@@ -29,8 +29,9 @@ struct magic_type;
 
 /* What the rules of a policy want: bits for content_new(); 0: nothing. */
 unsigned content_wants(const struct rules *r);
-/* … and whether that needs libmagic. */
+/* … and whether that needs libmagic, or the octets as they came. */
 bool content_wants_magic(unsigned wants);
+bool content_wants_octets(unsigned wants);
 
 /* magic is borrowed for its life; NULL when it is not wanted. */
 struct content *content_new(unsigned wants, struct magic_type *magic);
@@ -40,7 +41,9 @@ void content_free(struct content **c);
 /* What an element of mime.errors may be; NULL after the last. */
 const char *content_error_name(unsigned i);
 
-/* The message, in the order of a filter's events. */
+/* The message, in the order of a filter's events: octets are those of "content",
+   and nobody needs to tell of them who does not want them. */
+void content_octets(struct content *c, const char *p, size_t len);
 void content_header(struct content *c, const struct header *h);
 void content_body(struct content *c, const char *p, size_t len);
 void content_end(struct content *c);

@@ -13,9 +13,8 @@
 #ifndef FILTERS_POLICY_IMPL_H
 #define FILTERS_POLICY_IMPL_H
 
-#include <sys/queue.h>
-
 #include "base/obj.h"
+#include "base/threads.h"
 #include "filters/checks_scan.h"
 #include "filters/filter.h"
 #include "filters/policy.h"
@@ -33,8 +32,7 @@ struct policy {
 	unsigned		 content;	/* what rules read of it */
 	struct magic_type	*types;		/* ours; or NULL */
 	const struct filter_worker *worker;	/* NULL before start() */
-	LIST_HEAD(, policy_work) work;		/* ours */
-	unsigned		 nworking;	/* that have a thread */
+	struct threads		*threads;	/* ours; NULL as well */
 	struct policy_client {
 		struct table		*table;
 		struct lookup_client	*client; /* ours; NULL: it failed */
@@ -114,8 +112,6 @@ void policy_free_clients(struct policy *p);
 bool policy_work_start(struct policy_session *ps);
 /* Nobody waits for it any more; the content goes with it. */
 void policy_work_abandon(struct policy_session *ps);
-/* Wait for all that is under way, and forget it. */
-void policy_work_stop(struct policy *p);
 
 /* policy.c */
 /* An instance that runs these rules, its from now on. */

@@ -136,6 +136,7 @@ hsdb_is_common(const struct literals_pattern *p)
 
 #include <hs.h>
 
+#include "base/bits.h"
 #include "base/log.h"
 #include "rules/cache.h"
 
@@ -144,33 +145,18 @@ hsdb_is_common(const struct literals_pattern *p)
 
 struct hsdb {
 	size_t		 n, ntaken;
-	uint64_t	*taken, *maybe;	/* a bit each; ours */
-	hs_database_t	*db;		/* ours, both */
-	hs_scratch_t	*scratch;
+	uint64_t	*taken;		/* a bit each; ours */
+	hs_database_t	*db;		/* ours */
 };
 
-static void
-set_bit(uint64_t *bits, size_t i)
-{
-	bits[i / 64] |= UINT64_C(1) << i % 64;
-}
-
-static void
-clear_bit(uint64_t *bits, size_t i)
-{
-	bits[i / 64] &= ~(UINT64_C(1) << i % 64);
-}
-
-static bool
-has_bit(const uint64_t *bits, size_t i)
-{
-	return bits[i / 64] & UINT64_C(1) << i % 64;
-}
+struct hsdb_room {
+	hs_scratch_t	*scratch;	/* ours */
+};
 
 static size_t
 octets_of_bits(const struct hsdb *db)
 {
-	return (db->n / 64 + 1) * sizeof(db->taken[0]);
+	return bits_words(db->n) * sizeof(db->taken[0]);
 }
 
 static unsigned
@@ -236,7 +222,7 @@ columns_of(struct hsdb *db, const struct literals_pattern *v)
 			free(text);
 			continue;
 		}
-		set_bit(db->taken, i);
+		bits_set(db->taken, i);
 		c.text[c.n] = text;
 		c.flags[c.n] = flags_of(&v[i]);
 		c.ids[c.n++] = (unsigned)i;
@@ -247,7 +233,7 @@ columns_of(struct hsdb *db, const struct literals_pattern *v)
 static void
 leave_out(struct hsdb *db, struct columns *c, unsigned i)
 {
-	clear_bit(db->taken, c->ids[i]);
+	bits_clear(db->taken, c->ids[i]);
 	free((char *)(uintptr_t)c->text[i]);
 	c->n--;
 	c->text[i] = c->text[c->n];
@@ -392,15 +378,13 @@ hsdb_new(const struct literals_pattern *v, size_t n)
 	db = xcalloc(1, sizeof(*db));
 	db->n = n;
 	db->taken = xcalloc(1, octets_of_bits(db));
-	db->maybe = xcalloc(1, octets_of_bits(db));
 	get_database(db, v);
-	if (db->db == NULL ||
-	    hs_alloc_scratch(db->db, &db->scratch) != HS_SUCCESS) {
+	if (db->db == NULL) {
 		hsdb_free(&db);
 		return NULL;
 	}
 	for (i = 0; i < n; i++)
-		db->ntaken += has_bit(db->taken, i);
+		db->ntaken += bits_has(db->taken, i);
 	return db;
 }
 
@@ -412,17 +396,15 @@ hsdb_free(struct hsdb **dbp)
 	if (db == NULL)
 		return;
 	*dbp = NULL;
-	hs_free_scratch(db->scratch);
 	hs_free_database(db->db);
 	free(db->taken);
-	free(db->maybe);
 	free(db);
 }
 
-bool
-hsdb_has(const struct hsdb *db, size_t pattern)
+const uint64_t *
+hsdb_has(const struct hsdb *db)
 {
-	return has_bit(db->taken, pattern);
+	return db->taken;
 }
 
 size_t
@@ -433,31 +415,48 @@ hsdb_count(const struct hsdb *db)
 
 /* Looking */
 
+struct hsdb_room *
+hsdb_room_new(const struct hsdb *db)
+{
+	struct hsdb_room *r = xcalloc(1, sizeof(*r));
+
+	if (hs_alloc_scratch(db->db, &r->scratch) != HS_SUCCESS)
+		hsdb_room_free(&r);
+	return r;
+}
+
+void
+hsdb_room_free(struct hsdb_room **r)
+{
+	if (*r == NULL)
+		return;
+	hs_free_scratch((*r)->scratch);
+	free(*r);
+	*r = NULL;
+}
+
 static int
 on_match(unsigned id, unsigned long long from, unsigned long long to,
     unsigned flags, void *arg)
 {
-	struct hsdb *db = arg;
-
 	(void)from, (void)to, (void)flags;
-	set_bit(db->maybe, id);
+	bits_set(arg, id);
 	return 0;
 }
 
 void
-hsdb_scan(struct hsdb *db, struct slice s)
+hsdb_scan(const struct hsdb *db, struct hsdb_room *r, struct slice s,
+    uint64_t *maybe)
 {
-	memset(db->maybe, 0, octets_of_bits(db));
-	/* When it does not say anything, anything may be. */
-	if (s.len > UINT32_MAX || hs_scan(db->db, s.p != NULL ? s.p : "",
-	    (unsigned)s.len, 0, db->scratch, on_match, db) != HS_SUCCESS)
-		memset(db->maybe, 0xff, octets_of_bits(db));
-}
+	size_t i;
 
-bool
-hsdb_maybe(const struct hsdb *db, size_t pattern)
-{
-	return has_bit(db->maybe, pattern);
+	if (r != NULL && s.len <= UINT32_MAX &&
+	    hs_scan(db->db, s.p != NULL ? s.p : "", (unsigned)s.len, 0,
+	    r->scratch, on_match, maybe) == HS_SUCCESS)
+		return;
+	/* When it does not say anything, anything may be. */
+	for (i = 0; i < bits_words(db->n); i++)
+		maybe[i] |= db->taken[i];
 }
 
 const char *
@@ -481,11 +480,11 @@ hsdb_free(struct hsdb **db)
 	*db = NULL;
 }
 
-bool
-hsdb_has(const struct hsdb *db, size_t pattern)
+const uint64_t *
+hsdb_has(const struct hsdb *db)
 {
-	(void)db, (void)pattern;
-	return false;
+	(void)db;
+	return NULL;
 }
 
 size_t
@@ -495,17 +494,24 @@ hsdb_count(const struct hsdb *db)
 	return 0;
 }
 
-void
-hsdb_scan(struct hsdb *db, struct slice subject)
+struct hsdb_room *
+hsdb_room_new(const struct hsdb *db)
 {
-	(void)db, (void)subject;
+	(void)db;
+	return NULL;
 }
 
-bool
-hsdb_maybe(const struct hsdb *db, size_t pattern)
+void
+hsdb_room_free(struct hsdb_room **r)
 {
-	(void)db, (void)pattern;
-	return true;
+	*r = NULL;
+}
+
+void
+hsdb_scan(const struct hsdb *db, struct hsdb_room *r, struct slice subject,
+    uint64_t *maybe)
+{
+	(void)db, (void)r, (void)subject, (void)maybe;
 }
 
 const char *

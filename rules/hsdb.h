@@ -7,12 +7,15 @@
  *
  * Built without libhs, or on a processor that it cannot run on, there is no
  * database, and everything is as it was before.
+ *
+ * A database does not change; threads share it.
  */
 #ifndef RULES_HSDB_H
 #define RULES_HSDB_H
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/buf.h"
 #include "rules/literals.h"
@@ -29,14 +32,19 @@ struct hsdb *hsdb_new(const struct literals_pattern *v, size_t n);
 /* Frees it and leaves NULL; NULL is fine. */
 void hsdb_free(struct hsdb **db);
 
-/* Is this pattern among them? How many are? */
-bool hsdb_has(const struct hsdb *db, size_t pattern);
+/* The patterns that are among them, a bit each. How many are? */
+const uint64_t *hsdb_has(const struct hsdb *db);
 size_t hsdb_count(const struct hsdb *db);
 
-/* Look at a subject; then ask about each pattern that it has. Nothing is
+/* What it needs to look at a subject, one for each thread; NULL: no memory. */
+struct hsdb_room;
+struct hsdb_room *hsdb_room_new(const struct hsdb *db);
+void hsdb_room_free(struct hsdb_room **r);
+
+/* Set the bits (base/bits.h) of its patterns that may match. Nothing is
    allocated. */
-void hsdb_scan(struct hsdb *db, struct slice subject);
-bool hsdb_maybe(const struct hsdb *db, size_t pattern);
+void hsdb_scan(const struct hsdb *db, struct hsdb_room *r,
+    struct slice subject, uint64_t *maybe);
 
 /*
  * Does libhs read this pattern as PCRE2 does, as far as it reads it at all? No

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/bits.h"
 #include "base/mem.h"
 
 #define GRAM		4		/* octets of the window */
@@ -31,7 +32,7 @@ struct literals {
 	size_t		 npatterns, nliterals, ncounted;
 	struct literal	*v;		/* ours */
 	struct buf	 text;		/* of all of them */
-	uint64_t	*always, *maybe; /* a bit each; ours */
+	uint64_t	*always;	/* a bit each; ours */
 	uint32_t	*buckets;	/* ours; from 1 */
 	unsigned	 shift;		/* of a hash, to be a bucket */
 	uint64_t	 bitmap[1 << (BITMAP_BITS - 6)];
@@ -339,18 +340,6 @@ hash_gram(const char *p)
 }
 
 static void
-set_bit(uint64_t *bits, size_t i)
-{
-	bits[i / 64] |= UINT64_C(1) << i % 64;
-}
-
-static bool
-has_bit(const uint64_t *bits, size_t i)
-{
-	return bits[i / 64] & UINT64_C(1) << i % 64;
-}
-
-static void
 add_literal(struct literals *l, const char *p, size_t len, size_t pattern)
 {
 	if ((l->nliterals & (l->nliterals + 1)) == 0)
@@ -371,7 +360,7 @@ add_pattern(struct literals *l, const struct literals_pattern *p, size_t i,
 	const char *text = room->p;
 
 	if (n == 0) {
-		set_bit(l->always, i);
+		bits_set(l->always, i);
 		return;
 	}
 	l->ncounted++;
@@ -433,21 +422,16 @@ fill_table(struct literals *l)
 	l->buckets = xcalloc((size_t)1 << bits, sizeof(l->buckets[0]));
 	for (i = 0; i < l->nliterals; i++) {
 		h = hash_at(l, &l->v[i], l->v[i].gram);
-		set_bit(l->bitmap, h >> (32 - BITMAP_BITS));
+		bits_set(l->bitmap, h >> (32 - BITMAP_BITS));
 		bucket = &l->buckets[h >> l->shift];
 		l->v[i].next = *bucket;
 		*bucket = (uint32_t)i + 1;
 	}
 }
 
-static size_t
-words(const struct literals *l)
-{
-	return l->npatterns / 64 + 1;
-}
-
 struct literals *
-literals_new(const struct literals_pattern *v, size_t n)
+literals_new(const struct literals_pattern *v, size_t n,
+    const uint64_t *others)
 {
 	struct literals *l = xcalloc(1, sizeof(*l));
 	struct buf room;
@@ -456,10 +440,10 @@ literals_new(const struct literals_pattern *v, size_t n)
 	l->npatterns = n;
 	buf_init(&l->text, SIZE_MAX / 2);
 	buf_init(&room, LITERALS_ROOM);
-	l->always = xcalloc(words(l), sizeof(l->always[0]));
-	l->maybe = xcalloc(words(l), sizeof(l->maybe[0]));
+	l->always = xcalloc(bits_words(n), sizeof(l->always[0]));
 	for (i = 0; i < n; i++)
-		add_pattern(l, &v[i], i, &room);
+		if (!bits_has(others, i))
+			add_pattern(l, &v[i], i, &room);
 	buf_fini(&room);
 	if (l->ncounted == 0) {
 		literals_free(&l);
@@ -481,7 +465,6 @@ literals_free(struct literals **lp)
 	buf_fini(&l->text);
 	free(l->v);
 	free(l->always);
-	free(l->maybe);
 	free(l->buckets);
 	free(l);
 }
@@ -512,36 +495,39 @@ is_there(const struct literals *l, const struct literal *x, struct slice s,
 }
 
 static void
-look_up(struct literals *l, uint32_t hash, struct slice s, size_t i)
+look_up(const struct literals *l, uint32_t hash, struct slice s, size_t i,
+    uint64_t *maybe)
 {
 	const struct literal *x;
 	uint32_t at;
 
 	for (at = l->buckets[hash >> l->shift]; at != 0; at = x->next) {
 		x = &l->v[at - 1];
-		if (!has_bit(l->maybe, x->pattern) && is_there(l, x, s, i))
-			set_bit(l->maybe, x->pattern);
+		if (!bits_has(maybe, x->pattern) && is_there(l, x, s, i))
+			bits_set(maybe, x->pattern);
 	}
 }
 
 void
-literals_scan(struct literals *l, struct slice s)
+literals_always(const struct literals *l, uint64_t *maybe)
+{
+	size_t i;
+
+	for (i = 0; i < bits_words(l->npatterns); i++)
+		maybe[i] |= l->always[i];
+}
+
+void
+literals_scan(const struct literals *l, struct slice s, uint64_t *maybe)
 {
 	uint32_t gram = 0, hash;
 	size_t i;
 
-	memcpy(l->maybe, l->always, words(l) * sizeof(l->maybe[0]));
 	for (i = 0; i < s.len; i++) {
 		gram = gram << 8 | lower((unsigned char)s.p[i]);
 		hash = gram * 2654435761u;
 		if (i + 1 >= GRAM &&
-		    has_bit(l->bitmap, hash >> (32 - BITMAP_BITS)))
-			look_up(l, hash, s, i + 1 - GRAM);
+		    bits_has(l->bitmap, hash >> (32 - BITMAP_BITS)))
+			look_up(l, hash, s, i + 1 - GRAM, maybe);
 	}
-}
-
-bool
-literals_maybe(const struct literals *l, size_t pattern)
-{
-	return has_bit(l->maybe, pattern);
 }

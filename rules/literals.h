@@ -26,15 +26,19 @@ struct literals_pattern {
 
 struct literals;
 
-/* Of n patterns; the texts are not needed any more afterwards. NULL: no
-   pattern could be excluded, ever. */
-struct literals *literals_new(const struct literals_pattern *v, size_t n);
+/* Of n patterns, but not those whose bits (base/bits.h) are in others; the texts
+   are not needed any more afterwards. NULL: no pattern could be excluded, ever.
+   It does not change after that: threads may share it. */
+struct literals *literals_new(const struct literals_pattern *v, size_t n,
+    const uint64_t *others);
 /* Frees it and leaves NULL; NULL is fine. */
 void literals_free(struct literals **l);
 
-/* Look at a subject; then ask about each pattern. Nothing is allocated. */
-void literals_scan(struct literals *l, struct slice subject);
-bool literals_maybe(const struct literals *l, size_t pattern);
+/* Set the bits of the patterns that may match: those that cannot be excluded, as
+   long as there are; and those of this subject. */
+void literals_always(const struct literals *l, uint64_t *maybe);
+void literals_scan(const struct literals *l, struct slice subject,
+    uint64_t *maybe);
 
 /* Patterns that can be excluded. */
 size_t literals_count(const struct literals *l);

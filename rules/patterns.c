@@ -12,6 +12,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "base/bits.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "rules/braces.h"
@@ -163,11 +164,29 @@ patterns_close(void *priv)
 		p->kind->free(p->list[i].what);
 		subst_free(&p->list[i].result);
 	}
+	sieve_look_free(&p->look);
 	sieve_free(&p->sieve);
+	free(p->unsieved);
 	free(p->list);
 	free(p->open);
 	free(p->name);
 	free(p);
+}
+
+/* What does not match decides as well where it is negated, or an "if". */
+void
+patterns_sift(struct patterns *p, struct sieve *sieve)
+{
+	size_t i;
+
+	if (sieve == NULL)
+		return;
+	p->sieve = sieve;
+	p->look = sieve_look_new(sieve);
+	p->unsieved = xcalloc(bits_words(p->n), sizeof(p->unsieved[0]));
+	for (i = 0; i < p->n; i++)
+		if (p->list[i].negated || p->list[i].result == NULL)
+			bits_set(p->unsieved, i);
 }
 
 size_t
@@ -211,8 +230,8 @@ try(struct patterns *p, struct pattern *pt, const struct query *q,
 	size_t groups = pt->result != NULL ? subst_groups(pt->result) : 0;
 	enum match m;
 
-	if (p->sieve != NULL &&
-	    !sieve_maybe(p->sieve, (size_t)(pt - p->list)))
+	if (p->look != NULL &&
+	    !sieve_maybe(p->look, (size_t)(pt - p->list)))
 		m = MATCH_NO;
 	else
 		m = p->kind->match(p, pt->what, q, groups > 0 ? group : NULL,
@@ -234,6 +253,19 @@ give(const struct pattern *pt, struct query *q, const struct slice *group)
 	return q->room->failed ? TABLE_FAILED : TABLE_FOUND;
 }
 
+/* The first from i on that can say something. */
+static size_t
+next(const struct patterns *p, size_t i)
+{
+	size_t maybe, unsieved;
+
+	if (p->look == NULL)
+		return i;
+	maybe = sieve_next(p->look, i);
+	unsieved = bits_next(p->unsieved, i, maybe);
+	return unsieved < maybe ? unsieved : maybe;
+}
+
 enum table_result
 patterns_find(void *priv, struct query *q)
 {
@@ -244,9 +276,9 @@ patterns_find(void *priv, struct query *q)
 	enum match m;
 	size_t i = 0;
 
-	if (p->sieve != NULL)
-		sieve_scan(p->sieve, SLICE(q->key, q->len));
-	while (i < p->n) {
+	if (p->look != NULL)
+		sieve_scan(p->look, SLICE(q->key, q->len));
+	while ((i = next(p, i)) < p->n) {
 		pt = &p->list[i];
 		m = try(p, pt, q, group);
 		limit |= m == MATCH_LIMIT;

@@ -62,7 +62,9 @@ struct patterns {
 	size_t		 groups;	/* the most that any result wants */
 	uint64_t	 limit_hits;
 	struct sieve	*sieve;		/* ours; which of them a key can match;
-					   NULL: nothing is known */
+					   NULL: nothing is known … */
+	struct sieve_look *look;	/* ours; … and for this key */
+	uint64_t	*unsieved;	/* ours; tried all the same: bits */
 	void		*shared;	/* the kind's */
 };
 
@@ -77,6 +79,9 @@ int patterns_endif(struct patterns *p);
 struct patterns *patterns_load(const struct pattern_kind *kind, void *shared,
     const struct source *s, char **why);
 void patterns_close(void *priv);
+/* From now on a pattern is only tried when the sieve, which has one for each
+   that is there now, says "maybe". Takes it; NULL is fine. */
+void patterns_sift(struct patterns *p, struct sieve *sieve);
 enum table_result patterns_find(void *priv, struct query *q);
 size_t patterns_size(const void *priv);
 uint64_t patterns_limit_hits(const void *priv);

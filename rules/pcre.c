@@ -182,7 +182,7 @@ make_sieve(struct patterns *p, const struct source *s)
 			.extended = (c->options & PCRE2_EXTENDED) != 0,
 		};
 	}
-	p->sieve = sieve_new(v, p->n, s->patient && !s->lenient);
+	patterns_sift(p, sieve_new(v, p->n, s->patient && !s->lenient));
 	free(v);
 }
 

@@ -167,6 +167,7 @@ struct regex_use {
 /* The expressions on one field. */
 struct pattern_set {
 	struct sieve	*sieve;		/* ours */
+	struct sieve_look *look;	/* ours */
 	uint32_t	 epoch;		/* of the run that has scanned it */
 };
 

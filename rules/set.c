@@ -39,6 +39,7 @@ make_set(struct rules *r, uint32_t subject, size_t n)
 	free(v);
 	if (set.sieve == NULL)
 		return;
+	set.look = sieve_look_new(set.sieve);
 	SET_ADD(&r->sets, set);
 	n = 0;
 	for (i = 0; i < r->regexes.n; i++) {
@@ -66,8 +67,10 @@ sets_free(struct rules *r)
 {
 	size_t i;
 
-	for (i = 0; i < r->sets.n; i++)
+	for (i = 0; i < r->sets.n; i++) {
+		sieve_look_free(&r->sets.v[i].look);
 		sieve_free(&r->sets.v[i].sieve);
+	}
 	free(r->sets.v);
 }
 
@@ -92,8 +95,8 @@ set_maybe(struct run *run, const struct regex_use *u, struct slice value)
 	if (set->epoch != run->r->scratch.epoch) {
 		if (value.len > REGEX_SUBJECT)
 			value.len = REGEX_SUBJECT;
-		sieve_scan(set->sieve, value);
+		sieve_scan(set->look, value);
 		set->epoch = run->r->scratch.epoch;
 	}
-	return sieve_maybe(set->sieve, u->nth);
+	return sieve_maybe(set->look, u->nth);
 }

@@ -6,36 +6,50 @@
 
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 
+#include "base/bits.h"
 #include "base/mem.h"
 #include "rules/hsdb.h"
 
-#define BY_LIBHS	UINT32_MAX
-
 struct sieve {
+	size_t		 n;
 	struct hsdb	*db;		/* ours; or NULL */
-	struct literals	*literals;	/* ours; or NULL: always maybe */
-	uint32_t	*nth;		/* ours; of a pattern: in literals, or
-					   BY_LIBHS */
+	struct literals	*literals;	/* ours; or NULL */
+	uint64_t	*always;	/* ours; patterns of neither */
 };
+
+struct sieve_look {
+	const struct sieve *sieve;
+	struct hsdb_room *room;		/* ours; or NULL */
+	uint64_t	*maybe;		/* ours; a bit for each pattern */
+};
+
+static void
+copy_bits(uint64_t *to, const uint64_t *from, size_t n)
+{
+	memcpy(to, from, bits_words(n) * sizeof(to[0]));
+}
 
 /* What is left over; a few are sooner tried. */
 static void
-find_literals(struct sieve *s, const struct literals_pattern *v, size_t n)
+find_literals(struct sieve *s, const struct literals_pattern *v)
 {
-	struct literals_pattern *rest = xcalloc(n, sizeof(rest[0]));
-	size_t i, m = 0;
+	uint64_t *taken = xcalloc(bits_words(s->n), sizeof(taken[0]));
+	size_t i, left = s->n;
 
-	for (i = 0; i < n; i++)
-		if (s->db != NULL && hsdb_has(s->db, i)) {
-			s->nth[i] = BY_LIBHS;
-		} else {
-			s->nth[i] = (uint32_t)m;
-			rest[m++] = v[i];
-		}
-	if (s->db == NULL || m >= SIEVE_MIN)
-		s->literals = literals_new(rest, m);
-	free(rest);
+	if (s->db != NULL) {
+		copy_bits(taken, hsdb_has(s->db), s->n);
+		left -= hsdb_count(s->db);
+	}
+	if (s->db == NULL || left >= SIEVE_MIN)
+		s->literals = literals_new(v, s->n, taken);
+	if (s->literals != NULL)
+		literals_always(s->literals, s->always);
+	else
+		for (i = 0; i < bits_words(s->n); i++)
+			s->always[i] = ~taken[i];
+	free(taken);
 }
 
 struct sieve *
@@ -43,9 +57,10 @@ sieve_new(const struct literals_pattern *v, size_t n, bool patient)
 {
 	struct sieve *s = xcalloc(1, sizeof(*s));
 
-	s->nth = xcalloc(n + 1, sizeof(s->nth[0]));
+	s->n = n;
+	s->always = xcalloc(bits_words(n), sizeof(s->always[0]));
 	s->db = patient ? hsdb_new(v, n) : NULL;
-	find_literals(s, v, n);
+	find_literals(s, v);
 	if (s->db == NULL && s->literals == NULL)
 		sieve_free(&s);
 	return s;
@@ -58,27 +73,55 @@ sieve_free(struct sieve **s)
 		return;
 	hsdb_free(&(*s)->db);
 	literals_free(&(*s)->literals);
-	free((*s)->nth);
+	free((*s)->always);
 	free(*s);
 	*s = NULL;
 }
 
-void
-sieve_scan(struct sieve *s, struct slice subject)
+struct sieve_look *
+sieve_look_new(const struct sieve *s)
 {
+	struct sieve_look *l = xcalloc(1, sizeof(*l));
+
+	l->sieve = s;
+	l->room = s->db != NULL ? hsdb_room_new(s->db) : NULL;
+	l->maybe = xcalloc(bits_words(s->n), sizeof(l->maybe[0]));
+	return l;
+}
+
+void
+sieve_look_free(struct sieve_look **l)
+{
+	if (*l == NULL)
+		return;
+	hsdb_room_free(&(*l)->room);
+	free((*l)->maybe);
+	free(*l);
+	*l = NULL;
+}
+
+void
+sieve_scan(struct sieve_look *l, struct slice subject)
+{
+	const struct sieve *s = l->sieve;
+
+	copy_bits(l->maybe, s->always, s->n);
 	if (s->db != NULL)
-		hsdb_scan(s->db, subject);
+		hsdb_scan(s->db, l->room, subject, l->maybe);
 	if (s->literals != NULL)
-		literals_scan(s->literals, subject);
+		literals_scan(s->literals, subject, l->maybe);
 }
 
 bool
-sieve_maybe(const struct sieve *s, size_t pattern)
+sieve_maybe(const struct sieve_look *l, size_t pattern)
 {
-	if (s->nth[pattern] == BY_LIBHS)
-		return hsdb_maybe(s->db, pattern);
-	return s->literals == NULL ||
-	    literals_maybe(s->literals, s->nth[pattern]);
+	return bits_has(l->maybe, pattern);
+}
+
+size_t
+sieve_next(const struct sieve_look *l, size_t pattern)
+{
+	return bits_next(l->maybe, pattern, l->sieve->n);
 }
 
 struct sieve_counts

@@ -25,9 +25,18 @@ struct sieve *sieve_new(const struct literals_pattern *v, size_t n,
 /* Frees it and leaves NULL; NULL is fine. */
 void sieve_free(struct sieve **s);
 
-/* Look at a subject; then ask about each pattern. Nothing is allocated. */
-void sieve_scan(struct sieve *s, struct slice subject);
-bool sieve_maybe(const struct sieve *s, size_t pattern);
+/* A look at a subject: what one thread needs for it, and what it has seen. The
+   sieve itself does not change, and outlives its looks. */
+struct sieve_look;
+struct sieve_look *sieve_look_new(const struct sieve *s);
+/* Frees it and leaves NULL; NULL is fine. */
+void sieve_look_free(struct sieve_look **l);
+
+/* Look at a subject; then ask about each pattern, or for the first from this one
+   on that may match (their number: none). Nothing is allocated. */
+void sieve_scan(struct sieve_look *l, struct slice subject);
+bool sieve_maybe(const struct sieve_look *l, size_t pattern);
+size_t sieve_next(const struct sieve_look *l, size_t pattern);
 
 /* Patterns that can be excluded by each of them. */
 struct sieve_counts {

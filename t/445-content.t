@@ -287,6 +287,22 @@ for my $row (
 	like(reply($conditions, $message, $name), $like, $name);
 }
 
+# The octets as they came, whatever is found in them.
+for my $row (
+	['a space before a colon', "To   : x\n\ny\n", 'full ~ /^To   : x\r\n\r\ny\r\n$/'],
+	['a mailbox line', "From a\@b Mon\nTo: x\n\ny\n", 'full ~ /^From a@b Mon\r\nTo: x\r\n\r\ny\r\n$/'],
+	['no message', '', 'full is "" and raw_body is ""'],
+	['only a header', "To: x\n", 'full ~ /^To: x\r\n$/ and raw_body is ""'],
+	['no empty line', "To: x\nno field\n", 'full ~ /^To: x\r\nno field\r\n$/ and raw_body ~ /^no field\r\n$/'],
+	['only a body', "\n.\n\n y\n", 'full ~ /^\r\n\.\r\n\r\n y\r\n$/ and raw_body ~ /^\.\r\n\r\n y\r\n$/'],
+	['an empty body', "To: x\n\n", 'full ~ /^To: x\r\n\r\n$/ and raw_body is ""'],
+) {
+	my ($name, $message, $condition) = @$row;
+	my $s = serve(write_file("at eom\n    reject 554 5.7.1 \"yes\" if "
+	    . "$condition\n", '.rules'));
+	like(reply($s, $message, $name), qr/yes/, $name);
+}
+
 # A message that breaks off leaves nothing behind.
 my $c = $conditions->{proxy}->client;
 $c->hello;

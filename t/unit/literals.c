@@ -2,10 +2,24 @@
 
 #include <stdlib.h>
 
+#include "base/bits.h"
 #include "base/mem.h"
 #include "rules/literals.h"
 #include "rules/regex.h"
 #include "tap.h"
+
+#define PATTERNS	3000
+
+static const uint64_t none[PATTERNS / 64 + 1];
+static uint64_t maybe[PATTERNS / 64 + 1];
+
+static void
+look(const struct literals *l, struct slice subject)
+{
+	memset(maybe, 0, sizeof(maybe));
+	literals_always(l, maybe);
+	literals_scan(l, subject, maybe);
+}
 
 /* want: literals, each with a "|"; "": nothing is known */
 static const struct {
@@ -124,21 +138,21 @@ test_scan(void)
 
 	for (i = 0; i < 8; i++)
 		v[i].text = SLICE_STR(texts[i]);
-	l = literals_new(v, 8);
+	l = literals_new(v, 8, none);
 	is_int((int)literals_count(l), 6, "patterns with literals");
 	for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		char *copy = xmalloc(strlen(rows[i].subject) + 1);
 
 		/* Without a NUL behind it: nothing else is read. */
 		memcpy(copy, rows[i].subject, strlen(rows[i].subject));
-		literals_scan(l, SLICE(copy, strlen(rows[i].subject)));
+		look(l, SLICE(copy, strlen(rows[i].subject)));
 		for (k = 0; k < 8; k++)
-			got[k] = literals_maybe(l, k) ? '1' : '0';
+			got[k] = bits_has(maybe, k) ? '1' : '0';
 		is_str(got, rows[i].maybe, rows[i].subject);
 		free(copy);
 	}
 	literals_free(&l);
-	ok(literals_new(v + 2, 1) == NULL, "nothing to exclude");
+	ok(literals_new(v + 2, 1, none) == NULL, "nothing to exclude");
 }
 
 /* Random patterns, with the alphabet of their subjects so small that they do
@@ -194,7 +208,6 @@ add_subject(struct buf *b)
 		buf_addc(b, letters[random_below(sizeof(letters) - 1)]);
 }
 
-#define PATTERNS	3000
 #define SUBJECTS	20
 
 static void
@@ -221,18 +234,18 @@ test_random(void)
 		v[n] = regex_needs(x[n]);
 		n++;
 	}
-	l = literals_new(v, n);
+	l = literals_new(v, n, none);
 	for (tried = 0; tried < SUBJECTS; tried++) {
 		buf_reset(&text);
 		add_subject(&text);
-		literals_scan(l, SLICE(text.p, text.len));
+		look(l, SLICE(text.p, text.len));
 		for (i = 0; i < n; i++) {
 			bool yes = regex_match(x[i], SLICE(text.p, text.len),
 			    NULL) == REGEX_YES;
 
 			matches += yes;
-			excluded += !literals_maybe(l, i);
-			if (!yes || literals_maybe(l, i))
+			excluded += !bits_has(maybe, i);
+			if (!yes || bits_has(maybe, i))
 				continue;
 			if (wrong++ < 5)
 				printf("# /%s/ matches \"%s\"\n",

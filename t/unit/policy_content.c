@@ -49,6 +49,7 @@ feed(struct content *c, const char *in, size_t len)
 	struct header h;
 	size_t used = 0, i = 0, n;
 
+	content_octets(c, in, len);
 	header_init(&hp);
 	while (header_parse(&hp, in + i, len - i, &used, &h, &rest) ==
 	    HEADER_FIELD) {
@@ -141,8 +142,8 @@ check_values(void)
 static void
 check_limits(void)
 {
-	unsigned wants = wants_field("body is \"\" or full is \"\" or links or "
-	    "part.filename or mime.errors");
+	unsigned wants = wants_field("body is \"\" or full is \"\" or "
+	    "raw_body is \"\" or links or part.filename or mime.errors");
 	struct content *c = content_new(wants, NULL);
 	struct buf in;
 	unsigned i;
@@ -155,6 +156,8 @@ check_limits(void)
 	ok(has_error(c, "long-text"), "a long text is one");
 	is_int((long long)value_of(c, FIELD_RAW_BODY).text.len,
 	    (long long)CONTENT_TEXT_MAX, "… and is cut");
+	is_int((long long)value_of(c, FIELD_FULL).text.len,
+	    (long long)CONTENT_TEXT_MAX, "… with the header");
 	ok(value_of(c, FIELD_BODY).text.len < CONTENT_TEXT_MAX + 65536,
 	    "… decoded as well");
 	ok(has_error(c, "too-many-links"), "too many links");

@@ -195,7 +195,7 @@ fill(struct many *m)
 }
 
 static void
-judge(struct many *m, struct sieve *s, size_t i, bool yes)
+judge(struct many *m, const struct sieve_look *s, size_t i, bool yes)
 {
 	m->matches += yes;
 	m->excluded += !sieve_maybe(s, i);
@@ -205,7 +205,7 @@ judge(struct many *m, struct sieve *s, size_t i, bool yes)
 
 /* Subjects without a NUL behind them: nothing else is read. */
 static void
-try(struct many *m, struct sieve *with, struct sieve *without)
+try(struct many *m, struct sieve_look *with, struct sieve_look *without)
 {
 	struct slice s;
 	struct buf text;
@@ -233,6 +233,7 @@ static void
 test_random(unsigned seed)
 {
 	struct many *m = xcalloc(1, sizeof(*m));
+	struct sieve_look *look_with, *look_without;
 	struct sieve *with, *without;
 	struct sieve_counts n;
 	size_t i;
@@ -243,8 +244,12 @@ test_random(unsigned seed)
 	with = sieve_new(m->v, m->n, true);
 	without = sieve_new(m->v, m->n, false);
 	n = sieve_count(with);
+	look_with = sieve_look_new(with);
+	look_without = sieve_look_new(without);
 	for (i = 0; i < SUBJECTS; i++)
-		try(m, with, without);
+		try(m, look_with, look_without);
+	sieve_look_free(&look_with);
+	sieve_look_free(&look_without);
 	is_int((int)m->wrong, 0, "what matches is never excluded");
 	ok(m->matches > m->n && m->excluded > m->n, "%zu patterns: %zu "
 	    "matches, %zu excluded", m->n, m->matches, m->excluded);
@@ -264,6 +269,7 @@ test_few(void)
 	static const char *const texts[] = { "a", "[0-9]{3}-[0-9]{4}", "\\R",
 	    "viagra" };
 	struct literals_pattern v[4] = { { .extended = false } };
+	struct sieve_look *l;
 	struct sieve *s;
 	bool libhs = hsdb_version() != NULL;
 	size_t i;
@@ -272,12 +278,16 @@ test_few(void)
 		v[i].text = SLICE_STR(texts[i]);
 	s = sieve_new(v, 4, true);
 	is_int((int)sieve_count(s).libhs, libhs ? 3 : 0, "all but \\R");
-	sieve_scan(s, SLICE_STR("nothing 123-456"));
-	ok(sieve_maybe(s, 1) == !libhs, "short ones are told by libhs");
-	ok(sieve_maybe(s, 2), "what nobody knows is always maybe");
-	ok(!sieve_maybe(s, 3), "literals are told by both");
-	sieve_scan(s, SLICE_STR("123-4567"));
-	ok(sieve_maybe(s, 1), "and one that is there");
+	l = sieve_look_new(s);
+	sieve_scan(l, SLICE_STR("nothing 123-456"));
+	ok(sieve_maybe(l, 1) == !libhs, "short ones are told by libhs");
+	ok(sieve_maybe(l, 2), "what nobody knows is always maybe");
+	ok(!sieve_maybe(l, 3), "literals are told by both");
+	sieve_scan(l, SLICE_STR("123-4567"));
+	ok(sieve_maybe(l, 1), "and one that is there");
+	is_int((int)sieve_next(l, 0), libhs ? 1 : 0, "the first of them");
+	is_int((int)sieve_next(l, 3), 4, "none any more");
+	sieve_look_free(&l);
 	sieve_free(&s);
 	ok(sieve_new(v + 2, 1, true) == NULL, "nothing to exclude");
 	sieve_free(&s);
@@ -397,10 +407,12 @@ static bool
 tells(struct literals_pattern *v)
 {
 	struct sieve *s = sieve_new(v, 3, true);
+	struct sieve_look *l = sieve_look_new(s);
 	bool right;
 
-	sieve_scan(s, SLICE_STR("aaa cialis"));
-	right = sieve_maybe(s, 0) && sieve_maybe(s, 1) && !sieve_maybe(s, 2);
+	sieve_scan(l, SLICE_STR("aaa cialis"));
+	right = sieve_maybe(l, 0) && sieve_maybe(l, 1) && !sieve_maybe(l, 2);
+	sieve_look_free(&l);
 	sieve_free(&s);
 	return right;
 }
