@@ -55,6 +55,7 @@ struct clamd_txn {
 	struct chain_slot	*slot;
 	struct clamd		*clamd;
 	uint64_t		 octets;
+	bool			 complete;	/* all of it was sent */
 	bool			 oversize;
 	char			 virus[NAME_MAX_OCTETS + 1];
 };
@@ -116,8 +117,10 @@ understand(struct clamd_txn *ct, const char *reply)
 	const char *name = reply + strlen(stream);
 	char text[200], why[250];
 
-	if (strcmp(reply, "stream: OK") == 0)
+	if (strcmp(reply, "stream: OK") == 0 && ct->complete)
 		talk_done(&ct->talk);
+	else if (strcmp(reply, "stream: OK") == 0)
+		talk_fail(&ct->talk, "clamd says OK to a part of the message");
 	else if (strncmp(reply, stream, strlen(stream)) == 0 &&
 	    ends_with(name, found)) {
 		scan_harmless(ct->virus, sizeof(ct->virus), name,
@@ -223,6 +226,7 @@ clamd_eom(struct chain_slot *slot, struct txn *t)
 	if (!talk_is_open(&ct->talk))
 		begin(slot);
 	add_frame(ct, "", 0);
+	ct->complete = true;
 	return talk_eom(&ct->talk);
 }
 

@@ -48,6 +48,7 @@ struct mime {
 	bool		 owner;
 	unsigned	 base;		/* depth of our first part */
 	enum state	 state;
+	bool		 in_body;	/* of the message; if owner */
 	bool		 any_part;	/* has begun */
 	struct mime_level	 levels[MIME_DEPTH_MAX];
 	unsigned	 nlevels;
@@ -98,12 +99,6 @@ unsigned
 mime_errors(const struct mime *m)
 {
 	return m->shared->errors;
-}
-
-void
-mime_header(struct mime *m, struct slice name, struct slice value)
-{
-	found(m, mime_entity_field(&m->entity, name, value));
 }
 
 /* Content */
@@ -508,6 +503,68 @@ is_boundary(struct mime *m, struct slice line)
 	return true;
 }
 
+/*
+ * A boundary may look like a field ("--a:b"). One that the header itself has
+ * named ends it, without the empty line that ought to be there.
+ */
+static bool
+is_own_boundary(struct mime *m, struct slice line)
+{
+	struct mime_level l = { .boundary = NULL };
+	bool is_it;
+
+	if (m->state != IN_HEADER || line.len < 3 || line.p[0] != '-' ||
+	    line.p[1] != '-' || m->entity.type.len <= 10 ||
+	    memcmp(m->entity.type.p, "multipart/", 10) != 0)
+		return false;
+	mime_level_set(&l, &m->entity);
+	is_it = mime_level_match(&l, SLICE(line.p + 2, line.len - 2)) !=
+	    MIME_NO_MATCH;
+	mime_level_fini(&l);
+	return is_it;
+}
+
+/* A field of the message's own header, which may be such a boundary: how it
+   was written is known but for spaces. */
+static bool
+is_boundary_field(struct mime *m, struct slice name, struct slice value,
+    const char *colon)
+{
+	struct slice line;
+	struct buf b;
+	bool is_it;
+
+	buf_init(&b, name.len + value.len + 3);
+	buf_add(&b, name.p, name.len);
+	buf_adds(&b, colon);
+	buf_add(&b, value.p, value.len);
+	line = SLICE(b.p, b.len);
+	if (is_own_boundary(m, line)) {
+		found(m, MIME_BAD_HEADER);
+		end_header(m);
+	}
+	is_it = is_boundary(m, line);
+	buf_fini(&b);
+	return is_it;
+}
+
+static void
+take_field(struct mime *m, struct slice name, struct slice value)
+{
+	found(m, mime_entity_field(&m->entity, name, value));
+}
+
+void
+mime_header(struct mime *m, struct slice name, struct slice value)
+{
+	if (name.len > 2 && name.p[0] == '-' && name.p[1] == '-' &&
+	    (is_boundary_field(m, name, value, ":") ||
+	    is_boundary_field(m, name, value, ": ")))
+		return;
+	if (m->state == IN_HEADER)
+		take_field(m, name, value);
+}
+
 /* Header lines */
 
 static void
@@ -527,7 +584,7 @@ end_field(struct mime *m)
 			name.len--;
 		value = SLICE(colon + 1, m->field.len - 1 -
 		    (size_t)(colon - m->field.p));
-		mime_header(m, name, value);
+		take_field(m, name, value);
 	}
 	buf_reset(&m->field);
 }
@@ -615,7 +672,9 @@ end_header_line(struct mime *m, bool has_lf)
 		line.len--;
 	if (line.len >= 2 && line.p[0] == '-' && line.p[1] == '-')
 		end_field(m);
-	if (is_boundary(m, line) || header_line(m, line))
+	if (is_own_boundary(m, line))
+		spill_line(m, has_lf);
+	else if (is_boundary(m, line) || header_line(m, line))
 		buf_reset(&m->line);
 	else
 		spill_line(m, has_lf);
@@ -809,8 +868,9 @@ mime_free(struct mime **mp)
 static void
 end_own_header(struct mime *m)
 {
-	if (m->owner && m->shared->nparts == 0 && m->state == IN_HEADER)
+	if (m->owner && !m->in_body && m->state == IN_HEADER)
 		end_header(m);
+	m->in_body = true;
 }
 
 void

@@ -74,6 +74,8 @@ struct part {
 	bool		 has_content;
 	double		 size;
 	char		 sha256[2 * 32 + 1];
+	struct slice	 first;			/* for libmagic, until
+						   content_work(); ours */
 	char		*magic;			/* ours, or NULL */
 };
 
@@ -305,16 +307,22 @@ on_begin(void *arg, struct mime_part *p)
 		open_content(c, p);
 }
 
+/* Keep what libmagic needs for content_work(). */
 static void
-look_at_type(struct content *c, const struct open_part *o, struct part *part)
+keep_first(struct content *c, const struct open_part *o, struct part *part)
 {
+	size_t len = o->first.len < MAGIC_TYPE_LOOK ? o->first.len :
+	    MAGIC_TYPE_LOOK;
+	char *copy;
+
 	if (c->nmagic == CONTENT_MAGIC_MAX) {
 		c->facts |= 1u << TOO_MANY_TYPES;
 		return;
 	}
 	c->nmagic++;
-	part->magic = xstrdup(magic_type_of(c->magic, o->first.p,
-	    o->first.len));
+	copy = xcalloc(1, len + 1);
+	memcpy(copy, o->first.p, len);
+	part->first = SLICE(copy, len);
 }
 
 /* The beginning of a part is there, or all of it. */
@@ -325,7 +333,7 @@ look(struct content *c, struct open_part *o, struct part *part)
 	if (c->wants & WANTS_PACKED)
 		o->is_packed |= packed_is(o->first.p, o->first.len);
 	if (c->wants & WANTS_MAGIC)
-		look_at_type(c, o, part);
+		keep_first(c, o, part);
 	if (!o->is_packed) {
 		buf_fini(&o->first);
 		buf_init(&o->first, 0);
@@ -476,6 +484,7 @@ content_free(struct content **cp)
 	for (i = 0; i < c->nparts; i++) {
 		free(c->parts[i].type);
 		free(c->parts[i].disposition);
+		free((char *)c->parts[i].first.p);
 		free(c->parts[i].magic);
 	}
 	free(c->parts);
@@ -552,7 +561,21 @@ content_end(struct content *c)
 bool
 content_is_long(const struct content *c)
 {
-	return c->packed_octets > CONTENT_PACKED_FEW;
+	return c->packed_octets > CONTENT_PACKED_FEW || c->nmagic > 0;
+}
+
+static void
+find_types(struct content *c)
+{
+	struct part *p;
+	size_t i;
+
+	for (i = 0; i < c->nparts; i++) {
+		p = &c->parts[i];
+		if (p->first.p != NULL)
+			p->magic = magic_type_of(c->magic, p->first.p,
+			    p->first.len);
+	}
 }
 
 void
@@ -564,6 +587,7 @@ content_work(struct content *c)
 	for (i = 0; i < c->npacked; i++)
 		list_packed(c, &c->packed[i], &cost);
 	free_packed(c);
+	find_types(c);
 }
 
 /* Fields */

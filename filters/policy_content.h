@@ -24,8 +24,7 @@ struct magic_type;
 #define CONTENT_NAMES_MAX	5000	/* part.filename … */
 #define CONTENT_NAME_OCTETS	((size_t)1 << 20)	/* … all together */
 #define CONTENT_LINKS_MAX	1000
-#define CONTENT_MAGIC_MAX	20	/* parts that libmagic looks at: it
-					   takes 1 ms for a text */
+#define CONTENT_MAGIC_MAX	20	/* parts that libmagic looks at */
 
 /* What the rules of a policy want: bits for content_new(); 0: nothing. */
 unsigned content_wants(const struct rules *r);
@@ -49,8 +48,8 @@ void content_body(struct content *c, const char *p, size_t len);
 void content_end(struct content *c);
 
 /*
- * Archives are listed behind that, by content_work(): long and pure, so it may
- * be a job (base/job.h). Nothing else may touch c meanwhile. It must have been
+ * Archives are listed behind that, and libmagic looks at the parts, by
+ * content_work(): long and pure, so it may be a job (base/job.h). Nothing else may touch c meanwhile. It must have been
  * done before fields are asked for. False: it takes no time worth a thread.
  */
 bool content_is_long(const struct content *c);

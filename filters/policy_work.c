@@ -1,6 +1,6 @@
 /*
- * policy_work - what is too long for the loop: archives are listed by a thread
- * while the session waits at eom.
+ * policy_work - what is too long for the loop: archives are listed, and
+ * libmagic looks at the parts, by a thread while the session waits at eom.
  *
  * The content belongs to the work until it is over. A session that does not
  * wait any more leaves it behind: to wait for a thread would stop all others.

@@ -66,6 +66,7 @@ scan_hold(struct chain_slot *slot, struct scan_held *h,
 	evbuffer_free(piece);
 	if (rc == 0)
 		return V_CONTINUE;
+	chain_lost(slot);
 	chain_reply(slot, 451, "4.3.0", "%s: %s", dir, strerror(errno));
 	return V_FAIL;
 }

@@ -46,8 +46,10 @@ answer(struct talk *t)
 
 	if (t->problem == NULL)
 		v = t->protocol->verdict(t->arg);
-	else
+	else {
+		chain_lost(t->slot);
 		chain_reply(t->slot, 451, "4.7.1", "%s", t->problem);
+	}
 	free(t->problem);
 	t->problem = NULL;
 	t->done = true;

@@ -165,6 +165,8 @@ for my $row (@stages) {
 			$p->log_like(qr/ rcpt to=\S+ verdict=discard by=\Q$p->{name}\E:2 /,
 			    'the log has the rule') if $stage =~ /mail|rcpt/;
 			$p->log_like(qr/ discard from=/, 'loudly');
+			$p->log_like(qr/ decision from=\S+ .*verdict=discard at=\S+ by=\Q$p->{name}\E:2 /,
+			    'and the record has the rule');
 		}
 	};
 }

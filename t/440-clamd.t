@@ -218,6 +218,17 @@ subtest 'it has seen enough' => sub {
 	$p->says('tempfail', $big, qr/^250 /, 'what it said before it hung up counts');
 };
 
+subtest 'it says OK before the end' => sub {
+	my ($p, $peer) = with(sub {
+		Peer::octets($_[0], 20);
+		syswrite $_[0], "stream: OK\0";
+		Peer::linger($_[0]);
+	});
+	$p->says('tempfail', Peer::mail("line of a long text\r\n" x 200_000),
+	    qr/^451 /, 'which it cannot know');
+	$p->log_like(qr/filter-failed .*why=".*OK to a part of the message/);
+};
+
 subtest 'silence' => sub {
 	my ($p, $peer) = with(sub {
 		my ($fh, $report) = @_;

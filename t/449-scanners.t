@@ -95,6 +95,78 @@ subtest 'one budget' => sub {
 	    $_) for 'c', 'd';
 };
 
+# A chain of the scanner, which fails to "accept", and rules behind it that
+# refuse what it has scanned.
+sub scanned
+{
+	my ($filter, $type, %set) = @_;
+	my $rules = File::Temp->new(SUFFIX => '.rules');
+
+	print $rules "at eom\n    reject \"scanned\" if $type.scanned\n";
+	close $rules;
+	return (Scanned->start(backend => $mta->address, set => \%set,
+	    chains => { it => ['it', 'policy'] }, filters => $filter .
+	    "filter \"policy\" { type = \"policy\" file = \"$rules\" }\n"),
+	    $rules);
+}
+
+# A server that is well from its second conversation on, and the end of a
+# message in each.
+my %well = (clamd => "stream: OK\0", icap => "ICAP/1.0 204 No Content\r\n\r\n");
+for my $type (sort keys %well) {
+	subtest "$type hangs up while the message comes" => sub {
+		my $peer = Peer->script(sub {
+			my ($fh, $report, $n) = @_;
+			Peer::octets($fh, 20);
+			return if $n == 1;
+			syswrite $fh, $well{$type};
+			Peer::linger($fh);
+		});
+		my ($p) = scanned(filter($type, 'it', $peer->address,
+		    'on-failure = "accept"'), $type);
+		my $c = $p->to('it');
+		$c->envelope('a@example.org', 'b@example.com');
+		$c->send('DATA');
+		$c->expect(qr/^354/);
+		$c->octets("Subject: x\r\n\r\n");
+		ok(Wait::poll(sub {
+			$c->octets("a line\r\n");
+			$p->log(qr/filter-failed filter=it at=content/);
+		}), 'it has failed');
+		$c->octets("a line\r\n" x 1000);
+		$p->to('it')->close;	# that has been heard
+		$c->send('.');
+		$c->expect(qr/^250 /, 'it goes on as on-failure says');
+		$p->log_like(qr/decision .* filter\.it=failed/, 'a failure');
+		is(scalar(() = $p->log(qr/decision .*scanned=/)), 0,
+		    'and not as if it had been scanned');
+		is(scalar $peer->reports(qr/connected/), 1, 'asked once');
+	};
+}
+
+# They keep the message; there is no place for it any more.
+for my $type (qw(rspamd spamd exec)) {
+	subtest "$type cannot keep the message" => sub {
+		my $peer = Peer->script(sub { Peer::linger($_[0]); });
+		my $filter = filter($type, 'it', $peer->address,
+		    'on-failure = "accept"');
+		$filter =~ s/address = .*/command = { "\/bin\/true" }/
+		    if $type eq 'exec';
+		my $dir = File::Temp->newdir;
+		my ($p) = scanned($filter, $type, 'spool-memory' => '10M',
+		    'spool-directory' => "$dir");
+		undef $dir;
+		$p->says('it', Peer::mail("a line\r\n" x 50_000), qr/^250 /,
+		    'it goes on as on-failure says');
+		$p->log_like(qr/filter-failed filter=it at=content why="451 4\.3\.0 \S+: No such file/,
+		    'the log says why');
+		$p->log_like(qr/decision .* filter\.it=failed/, 'a failure');
+		is(scalar(() = $p->log(qr/decision .*scanned=/)), 0,
+		    'and not as if it had been scanned');
+		is(scalar $peer->reports(qr/connected/), 0, 'nor asked about a part');
+	};
+}
+
 subtest 'rules behind no scanner' => sub {
 	my $rules = File::Temp->new(SUFFIX => '.rules');
 	print $rules "at eom\n    reject if rspamd.score > 5 or clamd.virus\n";

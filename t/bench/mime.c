@@ -185,7 +185,7 @@ bench_magic(struct magic_type *m, const struct buf *b, const char *name)
 	int i;
 
 	for (i = 0; i < 100; i++)
-		magic_type_of(m, b->p, b->len);
+		free(magic_type_of(m, b->p, b->len));
 	printf("%-34s %6.2f ms\n", name, 10 * (now() - start));
 }
 
@@ -215,6 +215,10 @@ main(void)
 	bench_content("any part.magic is \"x\"", &base64, magic);
 	bench_magic(magic, &plain, "libmagic, a text");
 	bench_magic(magic, &base64, "libmagic, base64");
+	buf_reset(&plain);
+	while (plain.len < 2000)
+		buf_adds(&plain, "\n");
+	bench_magic(magic, &plain, "libmagic, line ends");
 	bench_archives();
 	magic_type_free(&magic);
 	buf_fini(&base64);

@@ -163,6 +163,31 @@ static const struct {
 	{ "a header that is a boundary", B("x") "--x\r\n"
 	    "Content-Type: text/html\r\n--x--\r\n",
 	    "1 multipart/mixed 2 text/html()", 0 },
+	{ "… which could be a field as well", B("\"a: b\"") "--a: b\r\n"
+	    "Content-Type: text/html\r\n--a: b--\r\n",
+	    "1 multipart/mixed 2 text/html()", 0 },
+	{ "a header that ends with its own boundary, which could be a field",
+	    "Content-Type: multipart/mixed; boundary=\"a:b\"\r\n--a:b\r\n"
+	    "Content-Type: text/html\r\n\r\nhi\r\n--a:b\r\n\r\nho\r\n"
+	    "--a:b--\r\n", "1 multipart/mixed 2 text/html(hi) "
+	    "3 text/plain(ho)", MIME_BAD_HEADER },
+	{ "… with a space", "Content-Type: multipart/mixed; "
+	    "boundary=\"X: y\"\r\n--X: y\r\nContent-Type: text/html\r\n"
+	    "\r\nhi\r\n--X: y--\r\n", "1 multipart/mixed 2 text/html(hi)",
+	    MIME_BAD_HEADER },
+	{ "… several times", "Content-Type: multipart/mixed; "
+	    "boundary=\"a:b\"\r\n--a:b\r\nContent-Type: text/html\r\n--a:b\r\n"
+	    "--a:b--\r\nC: d\r\n\r\nho", "1 multipart/mixed "
+	    "2 text/html() 3 text/plain() <ho>", MIME_BAD_HEADER },
+	{ "… in a part", B("x") "--x\r\nContent-Type: multipart/mixed; "
+	    "boundary=\"a:b\"\r\n--a:b\r\nContent-Type: text/html\r\n\r\nhi"
+	    "\r\n--a:b--\r\n--x--", "1 multipart/mixed 2 multipart/mixed "
+	    "3 text/html(hi)", MIME_BAD_HEADER },
+	{ "… of no multipart", "Content-Type: text/plain; boundary=\"a:b\""
+	    "\r\n--a:b\r\nContent-Transfer-Encoding: base64\r\n\r\n"
+	    "aGVsbG8=", "1 text/plain(hello)", 0 },
+	{ "… before it is its own", "--a:b\r\n" B("\"a:b\"") "--a:b\r\n\r\n"
+	    "hi\r\n--a:b--", "1 multipart/mixed 2 text/plain(hi)", 0 },
 	{ "a header that begins with a space", B("x") "--x\r\n a: b\r\n--x--",
 	    "1 multipart/mixed 2 text/plain( a: b)", MIME_BAD_HEADER },
 	{ "uuencode", "A: b\r\n\r\nhi\r\nbegin 644 a.exe\r\n%:&5L;&\\\r\n`\r\n"

@@ -187,8 +187,28 @@ check_limits(void)
 }
 
 static void
+check_type(struct magic_type *m, struct slice octets, const char *type)
+{
+	char *got = magic_type_of(m, octets.p, octets.len);
+
+	is_str(got, type, type);
+	free(got);
+}
+
+static void
 check_magic(void)
 {
+	static const char exe[64] = "MZ\x90";
+	static const char parts[] = "--x\r\n\r\na text\r\n--x\r\n"
+	    "Content-Type: image/png\r\n"
+	    "Content-Transfer-Encoding: base64\r\n\r\n"
+	    "TVqQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
+	    "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\r\n"
+	    "--x--\r\n";
+	const struct header h = {
+		.name = SLICE_STR("Content-Type"),
+		.value = SLICE_STR("multipart/mixed; boundary=x"),
+	};
 	char *why = NULL;
 	struct magic_type *m = magic_type_new(&why);
 	struct content *c;
@@ -198,14 +218,27 @@ check_magic(void)
 		free(why);
 		return;
 	}
-	is_str(magic_type_of(m, "%PDF-1.4\n", 9), "application/pdf", "a PDF");
-	is_str(magic_type_of(m, "", 0), "application/x-empty", "nothing");
+	check_type(m, SLICE("%PDF-1.4\n", 9), "application/pdf");
+	check_type(m, SLICE("", 0), "application/x-empty");
+	check_type(m, SLICE(exe, sizeof(exe)), "application/x-dosexec");
+	check_type(m, SLICE("<html><body>x", 13), "text/html");
+	check_type(m, SLICE("#!/bin/sh\n:\n", 12), "text/x-shellscript");
 	c = content_new(wants_field("any part.magic is \"x\""), m);
-	feed(c, message, sizeof(message) - 1);
+	content_header(c, &h);
+	content_body(c, parts, sizeof(parts) - 1);
+	content_end(c);
+	ok(content_is_long(c), "is for a thread");
+	content_work(c);
 	v = value_of(c, FIELD_PART_MAGIC);
-	ok(v.list.n == 2 && slice_is(v.list.v[1], "text/plain"),
+	ok(v.list.n == 2 && slice_is(v.list.v[0], "text/plain") &&
+	    slice_is(v.list.v[1], "application/x-dosexec"),
 	    "whatever it says it is");
 	content_free(&c);
+	c = content_new(wants_field("any part.magic is \"x\""), m);
+	content_body(c, "x\r\n", 3);
+	content_end(c);
+	content_free(&c);
+	ok(c == NULL, "nobody has to look");
 	magic_type_free(&m);
 }
 
