@@ -61,8 +61,9 @@ filter_event_name(enum filter_event ev)
 {
 	static const char *const names[EV_NEVENTS] = {
 		[EV_CONNECT] = "connect", [EV_HELO] = "helo",
-		[EV_AUTH] = "auth", [EV_MAIL] = "mail", [EV_RCPT] = "rcpt",
-		[EV_DATA] = "data", [EV_CONTENT] = "content",
+		[EV_AUTH] = "auth", [EV_UNKNOWN] = "unknown",
+		[EV_MAIL] = "mail", [EV_RCPT] = "rcpt",
+		[EV_REFUSED] = "refused", [EV_DATA] = "data", [EV_CONTENT] = "content",
 		[EV_HEADER] = "header", [EV_EOH] = "eoh", [EV_BODY] = "body",
 		[EV_EOM] = "eom",
 	};
@@ -282,6 +283,8 @@ default_reply(const struct chain *c, enum verdict v)
 		return "554 5.7.1 you are not welcome here";
 	case EV_AUTH:
 		return "535 5.7.8 this login is not accepted";
+	case EV_UNKNOWN:
+		return "500 5.5.2 command not recognized";
 	case EV_HELO:
 	case EV_MAIL:
 	case EV_RCPT:
@@ -299,6 +302,18 @@ failure_reply(const struct chain *c, enum verdict v)
 		    "454 4.7.0 a filter failed; try again later";
 	return v == V_REJECT ? "554 5.7.1 a filter failed" :
 	    "451 4.7.1 a filter failed; try again later";
+}
+
+/* For the decision record: what is said of a command is not about the
+   message. */
+static void
+note_decision(struct chain *c, struct place *p, enum verdict v)
+{
+	if (c->event == EV_UNKNOWN)
+		return;
+	chain_record(c, p, v);
+	c->decided_by = p->conf;
+	c->decided_at = c->event;
 }
 
 enum step
@@ -323,13 +338,11 @@ chain_fail(struct chain *c, struct place *p, const char *why)
 		if (p->failed || c->event >= EV_DATA)
 			txn_drop_wishes(c->txn, f->name);
 	}
-	if (f->observe || f->on_failure == V_ACCEPT)
+	if (f->observe || f->on_failure == V_ACCEPT || c->event == EV_REFUSED)
 		return STEP_NEXT;
-	chain_record(c, p, f->on_failure);
 	chain_decide(c, f->on_failure, failure_reply(c, f->on_failure),
 	    f->name);
-	c->decided_by = f;
-	c->decided_at = c->event;
+	note_decision(c, p, f->on_failure);
 	return STEP_STOP;
 }
 
@@ -402,12 +415,12 @@ merge(struct chain *c, struct place *p, enum verdict v)
 	tell_watcher(c, p, v, reply);
 	if (v == V_SKIP)
 		p->skip |= EV_BIT(c->event);
-	if (v == V_CONTINUE || v == V_SKIP)
+	if (v == V_CONTINUE || v == V_SKIP || c->event == EV_REFUSED ||
+	    (v == V_ACCEPT && c->event == EV_UNKNOWN))
 		return STEP_NEXT;
 	chain_log_verdict(c, p, v, reply);
 	if (p->conf->observe)
 		return STEP_NEXT;
-	chain_record(c, p, v);
 	if (v == V_ACCEPT) {
 		accept_all(c);
 		chain_set_text(&c->by, by);
@@ -415,8 +428,7 @@ merge(struct chain *c, struct place *p, enum verdict v)
 		chain_decide(c, v, reply, by);
 	if (v == V_DISCARD)
 		c->message_accepted = true;	/* by us, and thrown away */
-	c->decided_by = p->conf;
-	c->decided_at = c->event;
+	note_decision(c, p, v);
 	return STEP_STOP;
 }
 
@@ -493,10 +505,14 @@ call(struct chain *c, struct place *p)
 		return f->helo(slot);
 	case EV_AUTH:
 		return f->auth(slot);
+	case EV_UNKNOWN:
+		return f->unknown(slot, c->text);
 	case EV_MAIL:
 		return f->mail(slot, c->txn);
 	case EV_RCPT:
 		return f->rcpt(slot, c->txn, c->rcpt);
+	case EV_REFUSED:
+		return f->refused(slot, c->txn, c->rcpt, c->text);
 	case EV_DATA:
 		return f->data(slot, c->txn);
 	case EV_CONTENT:
@@ -683,6 +699,13 @@ chain_auth(struct chain *c)
 	return begin_unless_accepted(c, EV_AUTH);
 }
 
+bool
+chain_unknown(struct chain *c, const char *line)
+{
+	c->text = line;
+	return begin_unless_accepted(c, EV_UNKNOWN);
+}
+
 /* Who has accepted the session has decided about each of its messages. */
 static void
 forget_decision(struct chain *c)
@@ -708,6 +731,23 @@ chain_rcpt(struct chain *c, const struct txn_rcpt *r)
 	chain_set_text(&c->route_rcpt, NULL);
 	c->rcpt = r;
 	return begin_unless_accepted(c, EV_RCPT);
+}
+
+bool
+chain_refused(struct chain *c, const struct txn_rcpt *r, const char *reply)
+{
+	/* Those in front of who refused it have seen it as good. */
+	size_t first = c->event == EV_RCPT && c->rcpt == r ? c->next : 0;
+
+	assert(c->txn != NULL);
+	no_answer_yet(c);
+	if (c->session_accepted || c->message_accepted)
+		return true;
+	c->rcpt = r;
+	c->text = reply;
+	c->event = EV_REFUSED;
+	c->next = first;
+	return drive(c, STEP_NEXT);
 }
 
 bool

@@ -107,11 +107,19 @@ const struct chain_result *chain_result(const struct chain *c);
 bool chain_connect(struct chain *c);
 bool chain_helo(struct chain *c);
 bool chain_auth(struct chain *c);
+/* A command that SMTP does not have, as it came: one line, without controls.
+   Not while content is under way. V_CONTINUE: it is refused as always. */
+bool chain_unknown(struct chain *c, const char *line);
 
 /* A transaction begins, even when it is refused. t is borrowed until
    chain_end(). */
 bool chain_mail(struct chain *c, struct txn *t);
 bool chain_rcpt(struct chain *c, const struct txn_rcpt *r);
+/* The recipient was refused, by the engine or by that answer: those who have not
+   been asked about it are told. There is no result. Both are borrowed until it is
+   answered. */
+bool chain_refused(struct chain *c, const struct txn_rcpt *r,
+    const char *reply);
 bool chain_data(struct chain *c);
 
 /* Does anybody want to see content? */

@@ -91,6 +91,7 @@ struct chain {
 	/* The question */
 	enum filter_event	 event;
 	const struct txn_rcpt	*rcpt;
+	const char		*text;		/* of the command, or reply */
 	struct header		 header;
 	struct slice		 piece;		/* of the content or body */
 	size_t			 next;		/* place to ask next */

@@ -119,13 +119,15 @@ add_findings(struct buf *b, const struct txn *t)
 	buf_fini(&findings);
 }
 
-/* The message as a whole: a recipient that was refused is none of it. */
+/* The message as a whole: a recipient or a command that was refused is none of
+   it. */
 static const char *
 overall(const struct chain *c)
 {
 	if (c->txn->discarded)
 		return verdict_name(V_DISCARD);
-	if (c->result.verdict != V_CONTINUE && c->decided_at != EV_RCPT)
+	if (c->result.verdict != V_CONTINUE && c->decided_at != EV_RCPT &&
+	    c->event != EV_UNKNOWN)
 		return verdict_name(c->result.verdict);
 	return c->message_accepted || c->session_accepted ? "accept" :
 	    "continue";

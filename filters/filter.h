@@ -2,10 +2,10 @@
  * filter - the contract between the chain and one filter.
  *
  * A filter has an opinion about a session or a message. It speaks milter: it
- * is asked at events (connect, helo, auth, mail, rcpt, data, content, header,
- * eoh, body, eom), answers with a verdict, and may set the reply and ask for edits. It may
- * be compiled in (filters.c) or come from a shared object (load-module) that
- * includes this file and exports
+ * is asked at events (connect, helo, auth, unknown, mail, rcpt, data, content,
+ * header, eoh, body, eom), answers with a verdict, and may set the reply and
+ * ask for edits. It may be compiled in (filters.c) or come from a shared object
+ * (load-module) that includes this file and exports
  *
  *	const struct filter vratar_filter = { .abi = FILTER_ABI, … };
  *
@@ -59,7 +59,7 @@
 
 /* Grows by one with each change here, in facts.h or in txn.h that a module
    must be compiled again for. */
-#define FILTER_ABI	3
+#define FILTER_ABI	4
 
 struct event_base;
 
@@ -67,8 +67,12 @@ enum filter_event {
 	EV_CONNECT,		/* before the banner */
 	EV_HELO,		/* each EHLO and HELO */
 	EV_AUTH,		/* after the backend has accepted a login */
+	EV_UNKNOWN,		/* a command that SMTP does not have, outside
+				   of content */
 	EV_MAIL,		/* a transaction begins */
 	EV_RCPT,		/* for each recipient */
+	EV_REFUSED,		/* a recipient that was refused before the
+				   filter was asked about it; no verdict */
 	EV_DATA,		/* DATA, or the first BDAT */
 	EV_CONTENT,		/* a piece of the message as the client sent it,
 				   header and all: before what is found in it */
@@ -101,6 +105,9 @@ const char *filter_event_name(enum filter_event ev);
  *	V_FAIL		it could not be found out: on-failure is the answer to
  *			this event, and the log has the text of chain_reply(),
  *			if there was one; the filter is asked about the next one
+ *
+ * At unknown, V_REJECT and V_TEMPFAIL take the place of our 500. What is
+ * answered at refused counts for nothing.
  *
  * A reply of 421 or 521 closes the session after it. What is refused from data
  * on is
@@ -144,6 +151,11 @@ typedef enum verdict filter_session_fn(struct chain_slot *slot);
 typedef enum verdict filter_txn_fn(struct chain_slot *slot, struct txn *t);
 typedef enum verdict filter_rcpt_fn(struct chain_slot *slot, struct txn *t,
     const struct txn_rcpt *r);
+typedef enum verdict filter_command_fn(struct chain_slot *slot,
+    const char *line);
+/* reply: "550 5.1.1 text", whoever it is from. */
+typedef enum verdict filter_refused_fn(struct chain_slot *slot, struct txn *t,
+    const struct txn_rcpt *r, const char *reply);
 typedef enum verdict filter_header_fn(struct chain_slot *slot, struct txn *t,
     const struct header *h);
 typedef enum verdict filter_body_fn(struct chain_slot *slot, struct txn *t,
@@ -228,8 +240,10 @@ struct filter {
 
 	/* Events; a NULL member: not interested. */
 	filter_session_fn	*connect, *helo, *auth;
+	filter_command_fn	*unknown;
 	filter_txn_fn		*mail;
 	filter_rcpt_fn		*rcpt;
+	filter_refused_fn	*refused;
 	filter_txn_fn		*data;
 	filter_body_fn		*content;
 	filter_header_fn	*header;

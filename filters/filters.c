@@ -113,8 +113,10 @@ events_of(const struct filter *f)
 	return (unsigned)(f->connect != NULL) << EV_CONNECT |
 	    (unsigned)(f->helo != NULL) << EV_HELO |
 	    (unsigned)(f->auth != NULL) << EV_AUTH |
+	    (unsigned)(f->unknown != NULL) << EV_UNKNOWN |
 	    (unsigned)(f->mail != NULL) << EV_MAIL |
 	    (unsigned)(f->rcpt != NULL) << EV_RCPT |
+	    (unsigned)(f->refused != NULL) << EV_REFUSED |
 	    (unsigned)(f->data != NULL) << EV_DATA |
 	    (unsigned)(f->content != NULL) << EV_CONTENT |
 	    (unsigned)(f->header != NULL) << EV_HEADER |

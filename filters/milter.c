@@ -19,6 +19,8 @@
 #include "filters/filters.h"
 #include "filters/milter_impl.h"
 
+#define MESSAGE_ID_MAX	990	/* of one that is told; RFC 5322 2.1.1 */
+
 static const struct setting milter_settings[] = {
 	SETTING(milter_settings, peers.address, "socket", LIST,
 	    .help = "Where the milter is: unix:PATH, HOST:PORT, or as "
@@ -274,10 +276,44 @@ milter_rcpt(struct chain_slot *slot, struct txn *t, const struct txn_rcpt *r)
 	if (m->passed)
 		return V_CONTINUE;
 	m->rcpt = r;
+	m->refusal_of_rcpt = NULL;
 	v = milter_say(m, EV_RCPT, "R");
 	if (v != V_WAIT)
 		m->rcpt = NULL;
 	return v;
+}
+
+/* Only if it has asked for those. */
+static enum verdict
+milter_refused(struct chain_slot *slot, struct txn *t,
+    const struct txn_rcpt *r, const char *reply)
+{
+	struct milter_session *m = session_of(slot);
+	enum verdict v;
+
+	(void)t;
+	if (m->passed || (m->protocol & SMFIP_RCPT_REJ) == 0)
+		return V_CONTINUE;
+	m->rcpt = r;
+	m->refusal_of_rcpt = reply;
+	v = milter_say(m, EV_REFUSED, "R");
+	if (v != V_WAIT)
+		m->rcpt = NULL;
+	return v;
+}
+
+/* libmilter takes nothing but DATA and RCPT behind it, in a message, and would
+   not answer the header. */
+static enum verdict
+milter_unknown(struct chain_slot *slot, const char *line)
+{
+	struct milter_session *m = session_of(slot);
+
+	if (m->link != LINK_OPEN || m->done ||
+	    (m->in_message && !milter_wants(m, SMFIC_DATA)))
+		return V_CONTINUE;
+	m->unknown = line;
+	return milter_say(m, EV_UNKNOWN, "U");
 }
 
 static enum verdict
@@ -306,6 +342,9 @@ milter_header(struct chain_slot *slot, struct txn *t, const struct header *h)
 
 	if (is_over(m, t))
 		return V_CONTINUE;
+	if (m->message_id == NULL && h->value.len <= MESSAGE_ID_MAX &&
+	    slice_is_nocase(h->name, "Message-ID"))
+		m->message_id = xstrndup(h->value.p, h->value.len);
 	m->header = h;
 	return milter_say(m, EV_HEADER, "L");
 }
@@ -382,8 +421,10 @@ const struct filter filter_milter = {
 	.start		= milter_start,
 	.connect	= milter_connect,
 	.helo		= milter_helo,
+	.unknown	= milter_unknown,
 	.mail		= milter_mail,
 	.rcpt		= milter_rcpt,
+	.refused	= milter_refused,
 	.data		= milter_data,
 	.header		= milter_header,
 	.eoh		= milter_eoh,

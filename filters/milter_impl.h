@@ -98,7 +98,10 @@ struct milter_session {
 	unsigned		 replies;	/* to the event, so far */
 	const struct txn	*txn;		/* NULL outside of one */
 	const struct txn_rcpt	*rcpt;
+	const char		*refusal_of_rcpt; /* NULL: it is not refused */
+	const char		*unknown;	/* the command */
 	const struct header	*header;
+	char			*message_id;	/* of the header; ours */
 	struct evbuffer		*body;		/* not sent yet; ours */
 
 	/* What it has said of the session: nothing more is asked … */

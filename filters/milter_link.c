@@ -50,6 +50,7 @@ static const struct command {
 	{ SMFIC_HELO, SMFIP_NOHELO, SMFIP_NR_HELO, 2, false },
 	{ SMFIC_MAIL, SMFIP_NOMAIL, SMFIP_NR_MAIL, 2, false },
 	{ SMFIC_RCPT, SMFIP_NORCPT, SMFIP_NR_RCPT, 2, false },
+	{ SMFIC_UNKNOWN, SMFIP_NOUNKNOWN, SMFIP_NR_UNKN, 3, false },
 	{ SMFIC_DATA, SMFIP_NODATA, SMFIP_NR_DATA, 4, false },
 	{ SMFIC_HEADER, SMFIP_NOHDRS, SMFIP_NR_HDR, 2, true },
 	{ SMFIC_EOH, SMFIP_NOEOH, SMFIP_NR_EOH, 2, true },
@@ -108,6 +109,8 @@ milter_reset(struct milter_session *m)
 	m->txn = NULL;
 	m->rcpt = NULL;
 	m->header = NULL;
+	free(m->message_id);
+	m->message_id = NULL;
 }
 
 /* What is written now leaves before the connection does, if it can. */
@@ -180,7 +183,7 @@ lose(struct milter_session *m, const char *why)
 	milter_hang_up(m);
 	if (!m->asked)
 		m->lost = in_message;
-	else if (m->event == EV_CONNECT || m->event == EV_HELO)
+	else if (m->event < EV_MAIL && !in_message)
 		answer(m, V_CONTINUE);
 	else
 		answer(m, fail(m));
@@ -240,7 +243,10 @@ make_packet(struct milter_session *m, char command)
 		    &f->client);
 		break;
 	case SMFIC_HELO:
-		wire_put_helo(out, f->helo);
+		wire_put_text(out, command, f->helo);
+		break;
+	case SMFIC_UNKNOWN:
+		wire_put_text(out, command, m->unknown);
 		break;
 	case SMFIC_MAIL:
 		wire_put_address(out, command, m->txn->from, m->txn->params);

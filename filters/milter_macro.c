@@ -9,11 +9,15 @@
  */
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <time.h>
 
 #include "base/mem.h"
 #include "filters/milter_impl.h"
+#include "smtp/reply.h"
+#include "smtp/xtext.h"
 
 #define ROOM	400	/* of a value that is made here */
 
@@ -23,9 +27,9 @@ enum macro {
 	M_CLIENT_PORT, M_CLIENT_PTR, M_CLIENT_RESOLVE,
 	M_S, M_R, M_TLS_VERSION, M_CIPHER, M_CIPHER_BITS, M_CERT_SUBJECT,
 	M_CERT_ISSUER,
-	M_I, M_B, M_T, M_AUTH_TYPE, M_AUTH_AUTHEN, M_MAIL_ADDR, M_MAIL_HOST,
-	M_MAIL_MAILER,
-	M_RCPT_ADDR, M_RCPT_HOST, M_RCPT_MAILER,
+	M_I, M_B, M_T, M_AUTH_TYPE, M_AUTH_AUTHEN, M_AUTH_AUTHOR,
+	M_MAIL_ADDR, M_MAIL_HOST, M_MAIL_MAILER,
+	M_RCPT_ADDR, M_RCPT_HOST, M_RCPT_MAILER, M_MSG_ID,
 	M_MACROS
 };
 
@@ -60,12 +64,14 @@ static const struct {
 	[M_T]			= { "t", -1 },
 	[M_AUTH_TYPE]		= { "{auth_type}", WIRE_MAIL },
 	[M_AUTH_AUTHEN]		= { "{auth_authen}", WIRE_MAIL },
+	[M_AUTH_AUTHOR]		= { "{auth_author}", WIRE_MAIL },
 	[M_MAIL_ADDR]		= { "{mail_addr}", WIRE_MAIL },
 	[M_MAIL_HOST]		= { "{mail_host}", WIRE_MAIL },
 	[M_MAIL_MAILER]		= { "{mail_mailer}", WIRE_MAIL },
 	[M_RCPT_ADDR]		= { "{rcpt_addr}", WIRE_RCPT },
 	[M_RCPT_HOST]		= { "{rcpt_host}", WIRE_RCPT },
 	[M_RCPT_MAILER]		= { "{rcpt_mailer}", WIRE_RCPT },
+	[M_MSG_ID]		= { "{msg_id}", WIRE_EOM },
 };
 
 /* Which */
@@ -161,12 +167,23 @@ protocol(const struct facts *f)
 	return f->auth_user != NULL ? "ESMTPSA" : "ESMTPS";
 }
 
+/* A name that does not lead back is said with a warning. */
+static const char *
+client_text(const struct facts *f, char out[ROOM])
+{
+	bool forged = f->client_name == NULL && f->reverse_name != NULL;
+	char text[NETADDR_TEXT];
+
+	snprintf(out, ROOM, "%.255s [%s]%s", or_unknown(forged ?
+	    f->reverse_name : f->client_name), netaddr_ip(&f->client, text),
+	    forged ? " (may be forged)" : "");
+	return out;
+}
+
 /* Of the client and its connection. */
 static const char *
 session_value(const struct facts *f, enum macro id, char out[ROOM])
 {
-	char text[NETADDR_TEXT];
-
 	switch (id) {
 	case M_J:
 	case M_DAEMON_NAME:
@@ -176,9 +193,7 @@ session_value(const struct facts *f, enum macro id, char out[ROOM])
 	case M_Z:
 		return "vratar";
 	case M_UNDERSCORE:
-		snprintf(out, ROOM, "%.255s [%s]", or_unknown(f->client_name),
-		    netaddr_ip(&f->client, text));
-		return out;
+		return client_text(f, out);
 	case M_DAEMON_ADDR:
 	case M_IF_ADDR:
 		return ip(&f->local, out);
@@ -224,12 +239,68 @@ session_value(const struct facts *f, enum macro id, char out[ROOM])
 	}
 }
 
+/* The AUTH= of MAIL (RFC 4954 5), from somebody who has logged in: of others it
+   proves nothing. */
+static const char *
+auth_author(const struct facts *f, const struct txn *t, char out[ROOM])
+{
+	const char *p = t->params;
+	struct buf text;
+	size_t len;
+
+	for (; f->auth_user != NULL && *p != '\0'; p += len) {
+		p += strspn(p, " ");
+		len = strcspn(p, " ");
+		if (len <= 5 || strncasecmp(p, "AUTH=", 5) != 0)
+			continue;
+		buf_init(&text, ROOM - 1);
+		if (xtext_decode(&text, p + 5, len - 5) == -1)
+			buf_reset(&text);
+		snprintf(out, ROOM, "%s", text.len > 0 ? text.p : "");
+		buf_fini(&text);
+		return *out != '\0' ? out : NULL;
+	}
+	return NULL;
+}
+
+/* As Postfix has it of a recipient that was refused: the mailer is "error", its
+   host the enhanced code, and its address the text. */
+static const char *
+refusal_value(const char *reply, enum macro id, char out[ROOM])
+{
+	int code = (int)strtol(reply, NULL, 10);
+	size_t len, n;
+
+	if (id == M_RCPT_MAILER)
+		return "error";
+	reply += strlen(reply) > 4 ? 4 : strlen(reply);
+	len = strcspn(reply, "\n");
+	n = reply_enhanced(code, reply, len);
+	if (id == M_RCPT_HOST && n == 0)
+		snprintf(out, ROOM, "%d.0.0", code / 100);
+	else if (id == M_RCPT_HOST)
+		snprintf(out, ROOM, "%.*s", (int)n, reply);
+	else {
+		n += n < len && reply[n] == ' ';
+		snprintf(out, ROOM, "%.*s", (int)(len - n), reply + n);
+	}
+	return out;
+}
+
+static const char *
+rcpt_value(const struct milter_session *m, enum macro id, char out[ROOM])
+{
+	if (m->refusal_of_rcpt != NULL)
+		return refusal_value(m->refusal_of_rcpt, id, out);
+	return id == M_RCPT_MAILER ? "smtp" : id == M_RCPT_HOST ?
+	    host_of(m->rcpt->address) : m->rcpt->address;
+}
+
 /* Of the message, or else of the session. */
 static const char *
 value(const struct milter_session *m, enum macro id, char out[ROOM])
 {
 	const struct txn *t = m->txn;
-	const struct txn_rcpt *r = m->rcpt;
 
 	switch (id) {
 	case M_I:
@@ -237,6 +308,10 @@ value(const struct milter_session *m, enum macro id, char out[ROOM])
 		snprintf(out, ROOM, "%08llx.%u",
 		    (unsigned long long)m->slot->id, t != NULL ? t->serial : 0);
 		return t != NULL ? out : NULL;
+	case M_AUTH_AUTHOR:
+		return t != NULL ? auth_author(m->slot->facts, t, out) : NULL;
+	case M_MSG_ID:
+		return m->message_id;
 	case M_MAIL_ADDR:
 		return t != NULL ? t->from : NULL;
 	case M_MAIL_HOST:
@@ -244,11 +319,9 @@ value(const struct milter_session *m, enum macro id, char out[ROOM])
 	case M_MAIL_MAILER:
 		return t != NULL ? "smtp" : NULL;
 	case M_RCPT_ADDR:
-		return r != NULL ? r->address : NULL;
 	case M_RCPT_HOST:
-		return r != NULL ? host_of(r->address) : NULL;
 	case M_RCPT_MAILER:
-		return r != NULL ? "smtp" : NULL;
+		return m->rcpt != NULL ? rcpt_value(m, id, out) : NULL;
 	default:
 		return session_value(m->slot->facts, id, out);
 	}

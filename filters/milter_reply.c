@@ -7,7 +7,8 @@
  * refused at once with 5xx and with 421, and everything else is told to each
  * MAIL, as Sendmail and Postfix do it. After accept, reject, tempfail and discard
  * libmilter is where it was before MAIL and would not answer what belongs to
- * the message: but a refused recipient is only that.
+ * the message: but a refused recipient is only that, and so is a command that
+ * nobody knows.
  *
  * Edits are collected by the chain. It is told all of them, and nothing is done
  * if the milter is lost before its last word.
@@ -53,14 +54,14 @@ refuse(struct milter_session *m, int code, const char *text, enum verdict *v)
 	m->code = code;
 	m->refusal = code / 100 == 5 ? V_REJECT : V_TEMPFAIL;
 	*v = V_CONTINUE;
-	if (m->event >= EV_MAIL || code == 421 ||
+	if (m->event >= EV_UNKNOWN || code == 421 ||
 	    (due == SMFIC_CONNECT && code / 100 == 5))
 		*v = milter_refuse(m);
 	if (is_before_mail(due))
 		m->done = true;
 	else {
 		m->refusal = V_CONTINUE;
-		if (due != SMFIC_RCPT)
+		if (due != SMFIC_RCPT && due != SMFIC_UNKNOWN)
 			pass(m);
 	}
 	return MILTER_ANSWER;
@@ -294,6 +295,9 @@ accept_it(struct milter_session *m, enum verdict *v)
 {
 	if (m->due == SMFIC_BODYEOB)
 		return finish(m, v);
+	/* It means nothing for a command, but ends a message for libmilter. */
+	if (m->due == SMFIC_UNKNOWN && !m->in_message)
+		return MILTER_NEXT;
 	m->done = is_before_mail(m->due);
 	pass(m);
 	*v = V_CONTINUE;
@@ -303,7 +307,7 @@ accept_it(struct milter_session *m, enum verdict *v)
 static enum milter_next
 discard(struct milter_session *m, enum verdict *v)
 {
-	if (is_before_mail(m->due)) {
+	if (is_before_mail(m->due) || m->due == SMFIC_UNKNOWN) {
 		log_warn(m->slot->id, "milter-misbehaved filter=%s "
 		    "what=\"discard where there is no message\"",
 		    m->milter->name);

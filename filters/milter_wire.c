@@ -112,11 +112,11 @@ wire_put_connect(struct buf *b, const char *hostname,
 }
 
 void
-wire_put_helo(struct buf *b, const char *name)
+wire_put_text(struct buf *b, char command, const char *text)
 {
-	size_t start = begin(b, SMFIC_HELO);
+	size_t start = begin(b, command);
 
-	put_string(b, SLICE_STR(name), room(b, start));
+	put_string(b, SLICE_STR(text), room(b, start));
 	end(b, start);
 }
 

@@ -49,7 +49,8 @@ void wire_put_options(struct buf *b);
 /* A client that is neither IPv4 nor IPv6 is of unknown family. */
 void wire_put_connect(struct buf *b, const char *hostname,
     const struct netaddr *client);
-void wire_put_helo(struct buf *b, const char *name);
+/* One string: SMFIC_HELO, SMFIC_UNKNOWN. */
+void wire_put_text(struct buf *b, char command, const char *text);
 /* SMFIC_MAIL, SMFIC_RCPT: the address without <>, and its parameters as they
    came, each of which becomes a string. */
 void wire_put_address(struct buf *b, char command, const char *address,

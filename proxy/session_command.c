@@ -136,8 +136,7 @@ take(char **to, const char *value)
 static void
 cmd_unknown(struct session *s, const struct command *c)
 {
-	(void)c;
-	session_reply(s, 500, "5.5.2 command not recognized");
+	session_ask_unknown(s, c);
 }
 
 static void
@@ -408,14 +407,15 @@ recipient_limit(const struct session *s)
 	return limit;
 }
 
-/* Log what we refuse ourselves; the rest is logged with its reply. */
+/* Log what we refuse ourselves; the rest is logged with its reply. r is ours;
+   NULL: the filters have been asked about it already. */
 static void
-refuse_rcpt(struct session *s, const char *reply, const char *by,
-    const struct address *to)
+refuse_rcpt(struct session *s, struct txn_rcpt *r, const char *reply,
+    const char *by, const struct address *to)
 {
 	s->txn->nrefused++;
 	session_log_rcpt(s, to->text, "reject", by, reply);
-	session_refuse(s, reply);
+	session_refuse_rcpt(s, r, reply);
 }
 
 void
@@ -425,7 +425,7 @@ session_take_rcpt(struct session *s, struct txn_rcpt *r,
 	const char *reply = session_route(s, to);
 
 	if (reply != NULL) {
-		refuse_rcpt(s, reply, "route", to);
+		refuse_rcpt(s, NULL, reply, "route", to);
 		txn_rcpt_free(&r);
 		return;
 	}
@@ -457,10 +457,8 @@ after_lookup(struct session *s)
 	s->txn->nwaiting--;
 	if (access_found(&to, s->found, &why) == ACCESS_YES)
 		approve_rcpt(s, r, &to);
-	else {
-		refuse_rcpt(s, why.reply, why.by, &to);
-		txn_rcpt_free(&r);
-	}
+	else
+		refuse_rcpt(s, r, why.reply, why.by, &to);
 	if (s->state != S_CLOSING && s->txn != NULL)
 		session_end_if_refused(s);
 }
@@ -515,7 +513,8 @@ check_rcpt(struct session *s, const struct address *to,
 		approve_rcpt(s, txn_rcpt_new(to, params), to);
 		break;
 	case ACCESS_NO:
-		refuse_rcpt(s, why.reply, why.by, to);
+		refuse_rcpt(s, txn_rcpt_new(to, params), why.reply, why.by,
+		    to);
 		break;
 	case ACCESS_ASK:
 		look_up(s, txn_rcpt_new(to, params), to, &keys);
@@ -550,8 +549,8 @@ cmd_rcpt(struct session *s, const struct command *c)
 	else if (to.utf8 && !(s->txn->present & 1u << PARAM_SMTPUTF8))
 		session_reply(s, 553, "5.6.7 the address needs SMTPUTF8");
 	else if (s->txn->naccepted + s->txn->nwaiting >= recipient_limit(s))
-		refuse_rcpt(s, "452 4.5.3 too many recipients",
-		    "recipient-limit", &to);
+		refuse_rcpt(s, txn_rcpt_new(&to, &params), "452 4.5.3 too many "
+		    "recipients", "recipient-limit", &to);
 	else
 		check_rcpt(s, &to, &params);
 }

@@ -94,6 +94,8 @@ session_end_chain(struct session *s)
 	txn_rcpt_free(&s->asked_rcpt);
 	free(s->asked_to);
 	s->asked_to = NULL;
+	free(s->asked_text);
+	s->asked_text = NULL;
 }
 
 /* Asking */
@@ -278,6 +280,35 @@ session_ask_auth(struct session *s)
 	go_on(s, chain_auth(s->chain), after_auth);
 }
 
+/* unknown */
+
+static void
+after_unknown(struct session *s)
+{
+	free(s->asked_text);
+	s->asked_text = NULL;
+	if (is_refused(s))
+		session_refuse(s, chain_result(s->chain)->reply);
+	else
+		session_reply(s, 500, "5.5.2 command not recognized");
+}
+
+/* Between two chunks the content is under way. */
+void
+session_ask_unknown(struct session *s, const struct command *c)
+{
+	if (s->chain == NULL || s->state == S_BDAT ||
+	    (s->txn != NULL && s->txn->discarded)) {
+		session_reply(s, 500, "5.5.2 command not recognized");
+		return;
+	}
+	s->refuses_txn = s->txn != NULL;
+	s->asked_text = xasprintf("%.*s%s%.*s", (int)c->name.len, c->name.p,
+	    c->arg.len > 0 ? " " : "", (int)c->arg.len, c->arg.p);
+	update_facts(s);
+	go_on(s, chain_unknown(s->chain, s->asked_text), after_unknown);
+}
+
 /* mail */
 
 static void
@@ -345,6 +376,36 @@ take_discarded(struct session *s, const struct txn_rcpt *r)
 	session_reply(s, 250, "2.1.5 Ok");
 }
 
+static void
+after_refused(struct session *s)
+{
+	char *reply = s->asked_text;
+
+	s->asked_text = NULL;
+	txn_rcpt_free(&s->asked_rcpt);
+	s->txn->nwaiting--;
+	session_refuse(s, reply);
+	free(reply);
+	if (s->state != S_CLOSING)
+		session_end_if_refused(s);
+}
+
+void
+session_refuse_rcpt(struct session *s, struct txn_rcpt *r, const char *reply)
+{
+	if (r == NULL || s->chain == NULL || s->txn->discarded ||
+	    (s->listener->filters.events & 1u << EV_REFUSED) == 0) {
+		session_refuse(s, reply);
+		txn_rcpt_free(&r);
+		return;
+	}
+	s->asked_rcpt = r;
+	s->asked_text = xstrdup(reply);
+	s->txn->nwaiting++;		/* as when it is asked about */
+	update_facts(s);
+	go_on(s, chain_refused(s->chain, r, s->asked_text), after_refused);
+}
+
 /* The transaction hung on this recipient: end_refused_mail() did not end it
    while somebody was asked. */
 void
@@ -358,8 +419,9 @@ session_end_if_refused(struct session *s)
 	}
 }
 
+/* r is ours. */
 static void
-refuse_rcpt(struct session *s, const struct txn_rcpt *r)
+refuse_rcpt(struct session *s, struct txn_rcpt *r)
 {
 	const struct chain_result *result = chain_result(s->chain);
 	char *reply = xstrdup(result->reply);
@@ -367,7 +429,7 @@ refuse_rcpt(struct session *s, const struct txn_rcpt *r)
 	s->txn->nrefused++;
 	session_log_rcpt(s, r->address, verdict_name(result->verdict),
 	    result->by, reply);
-	session_refuse(s, reply);
+	session_refuse_rcpt(s, r, reply);
 	free(reply);
 }
 
@@ -375,21 +437,21 @@ static void
 after_rcpt(struct session *s)
 {
 	struct txn_rcpt *r = s->asked_rcpt;
+	struct address *to = s->asked_to;
 
 	s->asked_rcpt = NULL;
+	s->asked_to = NULL;
 	s->txn->nwaiting--;
-	if (is_refused(s)) {
+	if (is_refused(s))
 		refuse_rcpt(s, r);
-		txn_rcpt_free(&r);
-	} else if (is_discarded(s) || s->txn->discarded) {
+	else if (is_discarded(s) || s->txn->discarded) {
 		s->txn->discarded = true;
 		take_discarded(s, r);
 		txn_rcpt_free(&r);
 	} else
-		session_take_rcpt(s, r, s->asked_to);
-	free(s->asked_to);
-	s->asked_to = NULL;
-	if (s->state != S_CLOSING)
+		session_take_rcpt(s, r, to);
+	free(to);
+	if (s->state != S_CLOSING && s->txn != NULL)
 		session_end_if_refused(s);
 }
 

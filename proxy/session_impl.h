@@ -166,6 +166,8 @@ struct session {
 	struct address		*asked_to;	/* the same; ours */
 	struct lookup		*lookup;	/* of the table; its client's */
 	enum table_result	 found;		/* by it */
+	char			*asked_text;	/* of its refusal, or of an
+						   unknown command; ours */
 	char			*last_words;	/* a 421 or 521; ours */
 	size_t			 replays;	/* replies to an envelope that
 						   was said again, to come */
@@ -300,6 +302,12 @@ void session_ask_mail(struct session *s);	/* then session_mail() */
 /* r is ours from now on; then session_take_rcpt(). */
 void session_ask_rcpt(struct session *s, struct txn_rcpt *r,
     const struct address *to);
+/* It is refused with this reply, which filters may want to know first. r is ours
+   from now on, and may be NULL: nobody is told. */
+void session_refuse_rcpt(struct session *s, struct txn_rcpt *r,
+    const char *reply);
+/* A command that is not ours to know: then it is refused. */
+void session_ask_unknown(struct session *s, const struct command *c);
 /* A recipient that was asked about has its reply: the transaction that hung
    on it ends. */
 void session_end_if_refused(struct session *s);

@@ -8,6 +8,7 @@ use Test::More;
 use File::Temp;
 use Backend;
 use Cert;
+use Dns;
 use Milter;
 use Run;
 use Scanned;
@@ -231,6 +232,190 @@ subtest 'macros' => sub {
 	ok($milter->reports(qr/^D N \{daemon_name\}=mx\.test\.example$/), 'EOH, not EOM');
 	ok($milter->reports(qr/^D E i=[0-9a-f]+\.1\|\{client_addr\}=127\.0\.0\.1$/), 'EOM, more');
 	ok($milter->reports(qr/^D C .*\bj=mx\.test\.example.*\{client_addr\}=/), 'an empty list changes nothing');
+};
+
+subtest 'a client and its message, as macros' => sub {
+	my $dns = Dns->start('3.0.0.127.in-addr.arpa PTR' => 'lies.example',
+	    'lies.example A' => '192.0.2.1', '2.0.0.127.in-addr.arpa PTR' => 'true.example',
+	    'true.example A' => '127.0.0.2');
+	my $behind = Backend->start(auth => 'PLAIN', 'AUTH' => '235 2.7.0 welcome',
+	    'RCPT' => '250 2.1.5 Ok', '.' => '250 2.0.0 Ok');
+	my $lists = pack('N Z*', 6, '{msg_id} i') . pack('N Z*', 5, '{msg_id}');
+	my $milter = Milter->start(offer => [6, 0x1ff, 0, $lists]);
+	my $p = Scanned->start(backend => $behind->address, tls => Cert->shared,
+	    set => { 'dns-servers' => [$dns->server] },
+	    chains => { it => ['it'] }, filters => filter('it', $milter->socket));
+	my $seen;
+	my $with = sub { scalar grep { $_ =~ $_[0] } ($milter->reports)[$seen .. $milter->reports - 1]; };
+
+	$seen = $milter->reports;
+	my $c = $p->client(listener => 0, from => '127.0.0.2');
+	$c->hello('client.example');
+	$c->deliver('a@example.org', 'b@example.com', "MESSAGE-id: <one\@example.org>\r\nMessage-ID: <two>\r\n$mail");
+	ok($with->(qr/^D C .*\b_=true\.example \[127\.0\.0\.2\]\|/), 'a true name');
+	ok($with->(qr/^D N i=\S+\|\{msg_id\}=<one\@example\.org>$/), 'the Message-ID, where it is asked for');
+	ok($with->(qr/^D E \{msg_id\}=<one\@example\.org>$/), 'and at the end');
+	$seen = $milter->reports;
+	$c->deliver('a@example.org', 'b@example.com', $mail);
+	ok(!$with->(qr/msg_id/), 'not that of another message');
+	$c->quit;
+
+	$seen = $milter->reports;
+	$c = $p->client(listener => 0, from => '127.0.0.3');
+	$c->hello('client.example');
+	$c->starttls;
+	$c->hello('again.example');
+	ok($with->(qr/^D C .*\b_=lies\.example \[127\.0\.0\.3\] \(may be forged\)\|/), 'a name that lies');
+	$c->send('MAIL FROM:<a@example.org> AUTH=b+2Bc@example.org', 'RSET');
+	$c->expect($ok) for 1, 2;
+	ok(!$with->(qr/auth_author/), 'AUTH= of anybody');
+	$c->send('AUTH PLAIN AGFsaWNlAHNlY3JldA==');
+	$c->expect(qr/^235/);
+	$c->send('MAIL FROM:<a@example.org> AUTH=b+2Bc@example.org');
+	$c->expect($ok);
+	ok($with->(qr/^D M .*\{auth_authen\}=alice\|\{auth_author\}=b\+c\@example\.org\|\{auth_type\}=PLAIN/), 'AUTH= of somebody');
+	$c->close;
+};
+
+subtest 'recipients that are refused' => sub {
+	my $dir = File::Temp->newdir;
+	open my $out, '>', "$dir/p.rules" or die $!;
+	print $out "at rcpt\n  reject 554 5.7.9 \"not him\" if rcpt.local is \"rules\"\n";
+	close $out;
+	my $refuses = Backend->start('RCPT TO:<backend' => '550 5.1.1 not here',
+	    'RCPT' => '250 2.1.5 Ok', '.' => '250 2.0.0 Ok');
+	my $wants = Milter->start(offer => [6, 0x1ff, 0x800], 'R <odd@example.com>' => ['r'],
+	    'R <gone@example.net>' => ['a'], 'R <slow@example.net>' => sub { $_[1]->('waits'); return; });
+	my $not = Milter->start;
+	my $p = Scanned->start(backend => $refuses->address,
+	    set => { 'relay-domains' => ['example.com'], 'recipient-limit' => 4 },
+	    chains => { wants => ['wants'], not => ['not'], rules => ['rules', 'wants'], behind => ['wants', 'rules'] },
+	    filters => filter('wants', $wants->socket) . filter('not', $not->socket) .
+	    "filter \"rules\" { type = \"policy\" file = \"$dir/p.rules\" }\n");
+	# What it hears, with the macros in front of it.
+	my $heard = sub {
+		my ($milter, $seen) = @_;
+		my @r = ($milter->reports)[$seen .. $milter->reports - 1];
+		return join ' ', map { my ($m) = $r[$_ - 1] =~ /\{rcpt_addr\}=(.*?)\|\{rcpt_host\}=(.*?)\|\{rcpt_mailer\}=(\w+)/ ? "$3:$2:$1" : '';
+		    $r[$_] =~ /^R <([^@>]+)/ ? "$1($m)" : () } 1 .. $#r;
+	};
+	my %says = (
+		wants => 'good(smtp:example.com:good@example.com) relay(error:5.7.1:<relay@example.net>: relay access denied) backend(smtp:example.com:backend@example.com) rules(smtp:example.com:rules@example.com)',
+		not => 'good(smtp:example.com:good@example.com) backend(smtp:example.com:backend@example.com) rules(smtp:example.com:rules@example.com)',
+		rules => 'good(smtp:example.com:good@example.com) relay(error:5.7.1:<relay@example.net>: relay access denied) backend(smtp:example.com:backend@example.com) rules(error:5.7.9:not him)',
+		behind => 'good(smtp:example.com:good@example.com) relay(error:5.7.1:<relay@example.net>: relay access denied) backend(smtp:example.com:backend@example.com) rules(smtp:example.com:rules@example.com)',
+	);
+	for my $chain (sort keys %says) {
+		my $milter = $chain eq 'not' ? $not : $wants;
+		my $seen = $milter->reports;
+		my $c = $p->to($chain);
+		$c->send('MAIL FROM:<a@example.org>', 'RCPT TO:<good@example.com>', 'RCPT TO:<relay@example.net>',
+		    'RCPT TO:<backend@example.com>', 'RCPT TO:<rules@example.com>', 'RCPT TO:<no syntax>');
+		$c->expect($_, $chain) for $ok, $ok, qr/^550 5\.7\.1 \S+ relay access denied/, qr/^550 5\.1\.1 not here/,
+		    $chain =~ /rules|behind/ ? qr/^554 5\.7\.9 not him/ : $ok, qr/^501 5\.1\.3/;
+		$c->send('DATA');
+		$c->expect(qr/^354/);
+		$c->octets(Client::stuff($mail));
+		$c->expect($ok, 'the others get it');
+		$c->close;
+		is($heard->($milter, $seen), $says{$chain}, "$chain: what the milter is told");
+	}
+	# What it says about them is ignored; an accept is meant for the message.
+	my $seen = $wants->reports;
+	my $c = $p->to('wants');
+	$c->envelope('a@example.org', 'b@example.com');
+	$c->send('RCPT TO:<gone@example.net>', 'RCPT TO:<c@example.com>', 'RCPT TO:<d@example.com>', 'RCPT TO:<e@example.com>');
+	$c->expect($_) for qr/^550 5\.7\.1/, $ok, $ok, $ok;
+	$c->send('RCPT TO:<f@example.com>');
+	$c->expect(qr/^452 4\.5\.3/);
+	$c->send('RSET', 'MAIL FROM:<b@example.org>', 'RCPT TO:<slow@example.net>');
+	$c->expect($ok) for 1, 2;
+	is(heard($wants, $seen), 'OCHMRR' . 'MR', 'after accept nothing of the message');
+	ok(Wait::wait_until(sub { $wants->reports(qr/^waits/); }), 'it thinks about one');
+	$c->expect_nothing;
+	$p->clock(30_000);
+	$c->expect(qr/^550 5\.7\.1/, 'the reply is the same');
+	$c->send('RCPT TO:<b@example.com>');
+	$c->expect($failed, 'and the milter has failed');
+	$c->close;
+};
+
+subtest 'commands that are unknown' => sub {
+	my %says = (c => 'c', reject => 'r', tempfail => 't', code => reply('502 5.5.1 never heard'),
+	    wrong => reply('250 fine'), accept => 'a', discard => 'd', bye => reply('421 4.7.0 bye'),
+	    nonsense => 'Z', skip => 's', progress => 'p');
+	my $unknown = sub {
+		my ($fh, $report, $state, $command, $rest) = @_;
+		my ($what) = lc($rest) =~ /^x(\w+)/;
+		return $what eq 'progress' ? ('p', 'c') : $says{$what} // 'c';
+	};
+	my %milter = (wants => Milter->start(U => $unknown),
+	    old => Milter->start(offer => [2, 0x1f, 0]),
+	    not => Milter->start(offer => [6, 0x1ff, 0x100]),
+	    nr => Milter->start(offer => [6, 0, 0x20000]),
+	    nodata => Milter->start(offer => [6, 0, 0x200], U => $unknown));
+	my $p = with({ map { $_ => [$milter{$_}->socket] } keys %milter },
+	    set => { 'error-limit' => 1000 });
+	my $usual = qr/^500 5\.5\.2 command not recognized/;
+	my %reply = (c => $usual, reject => qr/^550 5\.7\.1 Command rejected/, tempfail => qr/^451 4\.7\.1 Service unavailable/,
+	    code => qr/^502 5\.5\.1 never heard/, accept => $usual, discard => $usual, skip => $usual, progress => $usual,
+	    wrong => $usual, nonsense => $usual);
+
+	for my $what (sort keys %reply) {
+		my $c = $p->to('wants');
+		$c->send("X$what a b");
+		$c->expect($reply{$what}, "$what: before MAIL");
+		ok($milter{wants}->reports(qr/^U X$what a b\|$/), "$what: what it is told");
+		$c->deliver('a@example.org', 'b@example.com', $mail);
+		$c->send('MAIL FROM:<a@example.org>', 'RCPT TO:<b@example.com>');
+		$c->expect($ok) for 1, 2;
+		$c->send("X$what");
+		my $broken = $what =~ /wrong|nonsense/;
+		$c->expect($broken ? $failed : $reply{$what}, "$what: in a message");
+		$c->send('DATA');
+		$c->expect($broken ? $failed : qr/^354/, "$what: which goes on");
+		if (!$broken) {
+			$c->octets(Client::stuff($mail));
+			$c->expect($ok);
+		}
+		$c->close;
+	}
+	my $c = $p->to('wants');
+	$c->send('XBYE');
+	$c->expect(qr/^421 4\.7\.0 bye/, 'a 421 is the end');
+	$c->expect_close;
+	for my $chain (qw(old not nr nodata)) {
+		$c = $p->to($chain);
+		my $seen = $milter{$chain}->reports;
+		$c->send('XREJECT');
+		$c->expect($chain eq 'nodata' ? $reply{reject} : $usual, "$chain: before MAIL");
+		$c->send('MAIL FROM:<a@example.org>', 'RCPT TO:<b@example.com>');
+		$c->expect($ok) for 1, 2;
+		$c->send('XREJECT');
+		$c->expect($usual, "$chain: in a message");
+		$c->send('DATA');
+		$c->expect(qr/^354/);
+		$c->octets(Client::stuff($mail));
+		$c->expect($ok);
+		is(heard($milter{$chain}, $seen), { old => 'MRLLLNBE', not => 'MRTLLLNBE', nr => 'UMRUTLLLNBE',
+		    nodata => 'UMRLLLNBE' }->{$chain}, "$chain: what it hears");
+		$c->close;
+	}
+	my $seen = $milter{wants}->reports;
+	$c = $p->to('wants');
+	$c->envelope('a@example.org', 'b@example.com');
+	$c->bdat("Subject: x\r\n");
+	$c->expect($ok);
+	$c->send('XREJECT');
+	$c->expect($usual, 'between two chunks nobody is asked');
+	$c->close;
+	is(scalar(grep { /^U/ } ($milter{wants}->reports)[$seen .. $milter{wants}->reports - 1]), 0);
+	# Not yet a session, or one whose milter was never there.
+	$c = $p->client(listener => $p->{chain}{wants});
+	$c->expect(qr/^220/);
+	$c->send('XREJECT');
+	$c->expect($reply{reject}, 'before HELO');
+	$c->close;
 };
 
 subtest 'fields' => sub {

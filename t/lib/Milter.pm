@@ -21,7 +21,7 @@ our @ISA = ('Exporter', 'Peer');
 our @EXPORT = qw(add insert change add_rcpt del_rcpt from body reply);
 
 my %nr = (C => 0x1000, H => 0x2000, M => 0x4000, R => 0x8000, T => 0x10000,
-    N => 0x40000, L => 0x80, B => 0x80000);
+    U => 0x20000, N => 0x40000, L => 0x80, B => 0x80000);
 
 # Options: offer => [version, actions, protocol, lists], unix, port, raw => code
 # that has the connection to itself.

@@ -67,6 +67,22 @@ on_auth(struct chain_slot *s)
 }
 
 static enum verdict
+on_unknown(struct chain_slot *s, const char *line)
+{
+	buf_addf(&heard, "%s:", line);
+	return hear(s, EV_UNKNOWN);
+}
+
+static enum verdict
+on_refused(struct chain_slot *s, struct txn *t, const struct txn_rcpt *r,
+    const char *reply)
+{
+	(void)t;
+	buf_addf(&heard, "%s:%s:", r->address, reply);
+	return hear(s, EV_REFUSED);
+}
+
+static enum verdict
 on_mail(struct chain_slot *s, struct txn *t)
 {
 	(void)t;
@@ -148,6 +164,8 @@ static const struct filter type = {
 	.auth		= on_auth,
 	.mail		= on_mail,
 	.rcpt		= on_rcpt,
+	.unknown	= on_unknown,
+	.refused	= on_refused,
 	.data		= on_data,
 	.content	= on_content,
 	.header		= on_header,
@@ -470,6 +488,84 @@ check_rcpt(void)
 	feed(content);
 	chain_eom(chain);
 	is_verdict(V_CONTINUE, NULL, NULL, "the message is another matter");
+	stop();
+}
+
+static bool
+refused(const char *reply)
+{
+	struct txn_rcpt r = { .address = (char []){ "x@example.org" },
+	    .params = (char []){ "" } };
+
+	return chain_refused(chain, &r, reply);
+}
+
+static void
+check_refused(void)
+{
+	struct txn_rcpt r = { .address = (char []){ "b@example.org" },
+	    .params = (char []){ "" } };
+
+	start(3);
+	mail();
+	fakes[0].say[EV_REFUSED] = V_REJECT;
+	fakes[1].say[EV_REFUSED] = V_ACCEPT;
+	fakes[2].say[EV_REFUSED] = V_FAIL;
+	ok(refused("550 5.1.1 no"), "refused by the engine");
+	is_heard("a.mail b.mail c.mail x@example.org:550 5.1.1 no:a.refused "
+	    "x@example.org:550 5.1.1 no:b.refused "
+	    "x@example.org:550 5.1.1 no:c.refused ", "all are told");
+	is_verdict(V_CONTINUE, NULL, NULL, "and have nothing to say");
+	rcpt();
+	is_heard("a.rcpt b.rcpt c.rcpt ", "the transaction goes on");
+	fakes[1].say[EV_RCPT] = V_REJECT;
+	chain_rcpt(chain, &r);
+	buf_reset(&heard);
+	ok(chain_refused(chain, &r, "550 no"), "refused by b");
+	is_heard("b@example.org:550 no:c.refused ",
+	    "those behind it are told");
+	fakes[0].say[EV_REFUSED] = V_WAIT;
+	fakes[1].say[EV_REFUSED] = V_WAIT;
+	ok(!refused("452 full"), "one thinks about it");
+	chain_resume(fakes[0].slot, V_TEMPFAIL);
+	turn();
+	clock_advance(1000);
+	turn();
+	is_int(ndone, 1, "another for too long");
+	is_verdict(V_CONTINUE, NULL, NULL, "nothing follows now");
+	rcpt();
+	is_verdict(V_TEMPFAIL, "451 4.7.1 a filter failed; try again later",
+	    "b", "but it has failed");
+	stop();
+}
+
+static void
+check_unknown(void)
+{
+	start(2);
+	ok(chain_unknown(chain, "HELO? x"), "a command");
+	is_heard("HELO? x:a.unknown HELO? x:b.unknown ", "is shown");
+	is_verdict(V_CONTINUE, NULL, NULL, "nothing to say");
+	fakes[0].say[EV_UNKNOWN] = V_ACCEPT;
+	fakes[1].say[EV_UNKNOWN] = V_REJECT;
+	chain_unknown(chain, "X");
+	is_verdict(V_REJECT, "500 5.5.2 command not recognized", "b",
+	    "accept means nothing, reject is our 500");
+	fakes[0].act = reply_4xx;
+	fakes[0].say[EV_UNKNOWN] = V_TEMPFAIL;
+	chain_unknown(chain, "X");
+	is_verdict(V_TEMPFAIL, "450 x", "a", "its own reply");
+	fakes[0].act = NULL;
+	mail();
+	chain_unknown(chain, "X");
+	buf_reset(&heard);
+	rcpt();
+	is_heard("a.rcpt b.rcpt ", "a transaction goes on behind it");
+	is_verdict(V_CONTINUE, NULL, NULL, "as if nothing had been");
+	fakes[0].say[EV_UNKNOWN] = V_DISCARD;
+	chain_unknown(chain, "X");
+	is_verdict(V_TEMPFAIL, "451 4.7.1 a filter failed; try again later",
+	    "a", "discard is nonsense");
 	stop();
 }
 
@@ -1275,6 +1371,8 @@ main(void)
 	check_when_waits();
 	check_connect();
 	check_rcpt();
+	check_refused();
+	check_unknown();
 	check_content();
 	check_skip_and_discard();
 	check_whole();

@@ -52,7 +52,7 @@ test_commands(void)
 	a.port = 0x4142;
 	wire_put_connect(&out, "[2001:db8::7]", &a);
 	is_str(shown(), "C[2001:db8::7]~6AB2001:db8::7~", "IPv6");
-	wire_put_helo(&out, "a.example");
+	wire_put_text(&out, SMFIC_HELO, "a.example");
 	is_str(shown(), "Ha.example~", "HELO");
 	wire_put_address(&out, SMFIC_MAIL, "", "");
 	is_str(shown(), "M<>~", "the null sender");
