@@ -32,7 +32,8 @@ sub possible
 }
 
 # Options: main => { parameter => value } over ours, tls => a Cert, sasl =>
-# { user => password }, smtpd => [ "-o name=value" … ] .
+# { user => password }, smtpd => [ "-o name=value" … ], more => [ the same for
+# each further port ].
 sub start
 {
 	my ($class, %o) = @_;
@@ -41,8 +42,8 @@ sub start
 	my $dir = tempdir('postfix-XXXXXX', TMPDIR => 1, CLEANUP => 1);
 	chmod 0755, $dir;
 	my $self = bless {
-		dir => $dir, port => free_port(), log => [], buffer => '',
-		seen => 0,
+		dir => $dir, log => [], buffer => '', seen => 0,
+		ports => [map { free_port() } 0, @{$o{more} // []}],
 	}, $class;
 	mkdir "$dir/$_" for qw(etc etc/sasl queue data mail);
 	chown scalar getpwnam('postfix'), -1, "$dir/data";
@@ -140,7 +141,7 @@ sub main_cf
 sub master_cf
 {
 	my ($self, %o) = @_;
-	my $smtpd = join '', map { "  $_\n" } @{$o{smtpd} // []};
+	my @smtpd = ($o{smtpd} // [], @{$o{more} // []});
 	my @rows = map { [split] } split /\n/, <<'END';
 pickup unix n - 60 1 pickup
 cleanup unix n - - 0 cleanup
@@ -166,7 +167,10 @@ anvil unix - - - 1 anvil
 scache unix - - - 1 scache
 postlog unix-dgram n - - 1 postlogd
 END
-	my $text = "127.0.0.1:$self->{port} inet n - n - - smtpd\n$smtpd";
+	my $text = join '', map {
+		"127.0.0.1:$self->{ports}[$_] inet n - n - - smtpd\n" .
+		    join '', map { "  $_\n" } @{$smtpd[$_]};
+	} 0 .. $#smtpd;
 
 	for (@rows) {
 		my ($name, $type, $private, $unpriv, @rest) = @$_;
@@ -244,8 +248,9 @@ sub wait_port
 	}) or die "Postfix does not start:\n" . join "\n", @{$self->{log}};
 }
 
-sub port    { return $_[0]{port}; }
-sub address { return "127.0.0.1:$_[0]{port}"; }
+# The first one, or the n-th of more.
+sub port    { return $_[0]{ports}[$_[1] // 0]; }
+sub address { return '127.0.0.1:' . $_[0]->port($_[1]); }
 
 # Wait for a line behind the last one found here. A check.
 sub log_like

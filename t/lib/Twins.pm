@@ -2,8 +2,10 @@
 # one: both are to say the same to a client, and the same is to arrive behind
 # them.
 #
-#	my $twins = Twins->new('127.0.0.1:8891');
-#	$twins->agree({ name => 'reject', from => 'reject' }, …);
+#	my $twins = Twins->new('127.0.0.1:8891', 'unix:/another/one');
+#	$twins->agree(0, { name => 'reject', from => 'reject' }, …);
+#
+# Of several milters agree() says which one is meant.
 #
 # A case is a message: from is the local part of its sender, so that the milter
 # knows the case. With helo => NAME or client => 127.0.0.N it has a session of its own,
@@ -15,6 +17,7 @@ use warnings;
 use Test::More ();
 use Backend;
 use Client;
+use Dns;
 use Postfix;
 use Scanned;
 use Wait;
@@ -25,10 +28,10 @@ our $MAIL = "From: A <a\@example.org>\r\nTo: b\@example.com\r\nSubject: s1\r\n" 
     "Date: Mon, 1 Jan 2024 12:00:00 +0000\r\nMessage-ID: <NUMBER\@example.org>\r\n" .
     "\r\nhello\r\n.\r\n..dots\r\n\r\nbye\r\n";
 
-# Where the milter is, as our configuration has it.
+# Where the milters are, as our configuration has it.
 sub new
 {
-	my ($class, $milter) = @_;
+	my ($class, @milters) = @_;
 	my $self = bless {}, $class;
 	my @options = (extensions =>
 	    ['PIPELINING', '8BITMIME', 'SIZE 10240000', 'DSN']);
@@ -37,15 +40,20 @@ sub new
 	$self->{behind_us} = Backend->start(@options);
 	my ($relay) = $self->{behind_postfix}->address =~ /:(\d+)$/;
 	$self->{postfix} = Postfix->start(main => {
-		smtpd_milters => $milter =~ /^unix:/ ? $milter : "inet:$milter",
 		virtual_mailbox_domains => '', relay_domains => 'example.com',
 		transport_maps => "inline:{ { example.com = smtp:[127.0.0.1]:$relay } }",
 		smtpd_soft_error_limit => 1000, smtpd_hard_error_limit => 1000,
 		smtpd_delay_reject => 'no',
-	});
+	}, more => [map { ["-o smtpd_milters=" . (/^unix:/ ? $_ : "inet:$_")] }
+	    @milters]);
+	# Clients have no names, which it takes no time to find out.
+	$self->{dns} = Dns->start;
 	$self->{us} = Scanned->start(backend => $self->{behind_us}->address,
-	    chains => { it => ['it'] }, set => { 'error-limit' => 1000 },
-	    filters => "filter \"it\" { type = \"milter\" socket = \"$milter\" }\n");
+	    chains => { map { $_ => ["milter$_"] } 0 .. $#milters },
+	    set => { 'error-limit' => 1000,
+	    'dns-servers' => [$self->{dns}->server] },
+	    filters => join '', map { "filter \"milter$_\" { " .
+	    "type = \"milter\" socket = \"$milters[$_]\" }\n" } 0 .. $#milters);
 	return $self;
 }
 
@@ -83,8 +91,9 @@ sub play
 # A session up to EHLO; and the codes of the two replies.
 sub session
 {
-	my ($port, $case) = @_;
-	my $c = Client->connect(port => $port,
+	my ($address, $case) = @_;
+	my ($host, $port) = split /:/, $address;
+	my $c = Client->connect(host => $host, port => $port,
 	    $case->{client} ? (from => $case->{client}) : ());
 	my ($banner) = $c->reply;
 
@@ -97,8 +106,8 @@ sub session
 
 sub play_all
 {
-	my ($port, @cases) = @_;
-	my ($common) = session($port, {});
+	my ($address, @cases) = @_;
+	my ($common) = session($address, {});
 	my @said;
 
 	for my $i (0 .. $#cases) {
@@ -107,7 +116,7 @@ sub play_all
 			push @said, play($common, $case, $i);
 			next;
 		}
-		my ($c, $first) = session($port, $case);
+		my ($c, $first) = session($address, $case);
 		push @said, $first =~ /250$/ ?
 		    "$first / " . play($c, $case, $i) : $first;
 		$c->close;
@@ -145,9 +154,12 @@ sub arrived
 # Two checks for each case. Returns how many messages have arrived.
 sub agree
 {
-	my ($self, @cases) = @_;
-	my @theirs = play_all($self->{postfix}->port, @cases);
-	my @ours = play_all($self->{us}->port, @cases);
+	my ($self, $n, @cases) = @_;
+	my $ours_at = $self->{us}->address($self->{us}{chain}{$n});
+
+	$_->forget for $self->{behind_postfix}, $self->{behind_us};
+	my @theirs = play_all($self->{postfix}->address($n + 1), @cases);
+	my @ours = play_all($ours_at, @cases);
 	my %ours = arrived($self->{behind_us});
 	my $due = grep { $theirs[$_] =~ m{/ 250\z} && !$cases[$_]{nothing} }
 	    0 .. $#cases;

@@ -1,10 +1,8 @@
 #!/usr/bin/perl
-# Real milters of the distribution work behind the proxy: opendkim signs and
-# verifies, as in the example, and one on libmilter has all its edits done.
+# A real opendkim works behind the proxy: it signs and verifies as in the example.
 use strict;
 use warnings;
 use lib 't/lib';
-use Cwd qw(getcwd);
 use Test::More;
 use Backend;
 use PeerOpendkim;
@@ -54,41 +52,6 @@ subtest 'opendkim' => sub {
 	}
 	$c->quit;
 	$p->log_unlike(qr/filter-failed|misbehaved/);
-};
-
-subtest 'libmilter' => sub {
-	my $py = Peer->new;
-	my $python = '/usr/bin/python3';
-	system("$python -c 'import Milter' 2>/dev/null") == 0 or
-	    plan skip_all => 'python3-milter is not installed';
-	$py->{address} = "unix:$py->{dir}/socket";
-	$py->run($python, getcwd() . '/t/lib/edits-milter.py', "unix:$py->{dir}/socket");
-	my $p = Scanned->start(backend => $mta->address, chains => { it => ['it'] },
-	    filters => "filter \"it\" { type = \"milter\" socket = \"" . $py->address . "\" }\n");
-	my $c = $p->to('it');
-
-	for (1, 2) {
-		$mta->forget;
-		$c->deliver('a@example.org', ['b@example.com', 'c@example.com'], $mail);
-		my $m = $mta->last;
-		is($m->{from}, '<new@example.org>', 'sender');
-		is("@{$m->{rcpts}}", '<c@example.com> <added@example.com>', 'recipients');
-		is($m->{content}, "X-Inserted: at 1\r\nFrom: A <a\@example.org>\r\n" .
-		    "To: b\@example.com\r\nSubject: changed\r\n" .
-		    "Date: Mon, 1 Jan 2024 12:00:00 +0000\r\n" .
-		    "Message-ID: <1\@example.org>\r\nX-Added: one\r\n\ttwo\r\n\r\n" .
-		    "new\r\nbody\r\n", 'content');
-	}
-	my %refusal = (reject => qr/^550 5\.7\.1 Command rejected\z/,
-	    code => qr/^554 5\.7\.9 100% sure\z/,
-	    lines => qr/^450[- ]4\.7\.1 one\n450[- ]4\.7\.1 two\n450 4\.7\.1 three\z/);
-	for my $what (sort keys %refusal) {
-		$c->envelope("$what\@example.org", 'b@example.com');
-		$c->message($mail);
-		$c->expect($refusal{$what}, $what);
-	}
-	$c->deliver('a@example.org', ['b@example.com', 'c@example.com'], $mail);
-	$c->quit;
 };
 
 done_testing;
