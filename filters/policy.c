@@ -22,6 +22,7 @@
 struct policy_settings {
 	char		*file;
 	uint64_t	 ask_timeout;
+	uint64_t	 scan_in_thread;
 };
 
 static const struct setting policy_settings[] = {
@@ -31,6 +32,10 @@ static const struct setting policy_settings[] = {
 	    .def = "10s", .min = "10ms", .max = "5m",
 	    .help = "How long one question to the DNS or to a remote table "
 	    "may take."),
+	SETTING(policy_settings, scan_in_thread, "scan-in-thread", SIZE,
+	    .def = "16K", .min = "1", .max = "1G",
+	    .help = "Patterns on a text longer than this are looked for by a "
+	    "thread, and other sessions go on meanwhile."),
 	{ .name = NULL }
 };
 
@@ -160,6 +165,7 @@ policy_setup(struct filter_instance *self, const void *settings,
 	p->magic = POLICY_MAGIC;
 	p->rules = r;
 	p->ask_timeout = s->ask_timeout;
+	p->scan_above = (size_t)s->scan_in_thread;
 	p->content = content_wants(r);
 	*self = (struct filter_instance){
 		.priv = p, .events = events_of(r), .edits = edits_of(r),

@@ -440,6 +440,10 @@ run_end(struct run *run)
 {
 	struct rules_outcome *out = run->out;
 
+	if (run->stop != RUN_WAIT) {
+		ask_forget_scans(run->s);
+		run->s->nscans = 0;
+	}
 	switch (run->stop) {
 	case RUN_WAIT:
 		*out = (struct rules_outcome){ .score = run->s->now.score };
