@@ -243,12 +243,13 @@ struct entry {
  * values are not looked at one by one: the value is, once.
  */
 struct keyed {
-	uint32_t	 hash;		/* of slot's value */
+	uint32_t	 hash;		/* of slot's value; or nth of a set */
 	uint32_t	 entry;
 };
 
 struct dispatch {
 	uint32_t	 slot;
+	uint32_t	 set;		/* of patterns, from 1; 0: values */
 	uint8_t		 family, bits;	/* of the networks; 0: no IP */
 	uint32_t	 first;		/* entry that has a key here */
 	struct keyed	*keyed;		/* sorted by hash, then by entry */

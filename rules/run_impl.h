@@ -96,6 +96,10 @@ struct slice address_domain_part(struct slice address);
    value is a question for a thread: then the run may have to wait. */
 enum regex_result pattern_match(struct run *run, uint32_t regex,
     struct slice value);
+/* The first pattern of a set, from this one on, that may match the value of its
+   field; their number: none, or they must be waited for. */
+size_t pattern_next(struct run *run, uint32_t set, struct slice value,
+    size_t nth);
 
 /* Texts: eval_text.c */
 enum text_use { TEXT_RAW, TEXT_REPLY, TEXT_LOG, TEXT_HEADER, TEXT_ADDRESS };

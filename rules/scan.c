@@ -164,3 +164,14 @@ scan_result(const struct rules_scan *x, const struct regex_use *u,
 		    f->groups[i].len);
 	return result;
 }
+
+size_t
+scan_next(const struct rules_scan *x, size_t nth)
+{
+	size_t n = x->r->sets.v[x->set - 1].n;
+
+	assert(x->over);
+	while (nth < n && x->results[nth] == REGEX_NO)
+		nth++;
+	return nth;
+}

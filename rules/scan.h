@@ -28,4 +28,8 @@ enum regex_result scan_result(const struct rules_scan *x,
     const struct regex_use *u, struct slice text,
     struct slice groups[REGEX_GROUPS]);
 
+/* The first pattern of the set, from this one on, that did not say no; their
+   number: none. */
+size_t scan_next(const struct rules_scan *x, size_t nth);
+
 #endif

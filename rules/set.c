@@ -187,6 +187,19 @@ look_at(struct run *run, struct pattern_set *set, struct slice value)
 	return look;
 }
 
+size_t
+pattern_next(struct run *run, uint32_t number, struct slice value,
+    size_t nth)
+{
+	struct pattern_set *set = &run->r->sets.v[number - 1];
+	struct sieve_look *look = look_at(run, set, value);
+
+	if (run->stop == RUN_WAIT || nth >= set->n)
+		return set->n;
+	return set->scan != NULL ? scan_next(set->scan, nth) :
+	    sieve_next(look, nth);
+}
+
 enum regex_result
 pattern_match(struct run *run, uint32_t regex, struct slice value)
 {

@@ -20,6 +20,7 @@ struct facts {
 	const char		*text;
 	bool			 later;		/* answers come later */
 	size_t			 scan_above;	/* see rules_env */
+	rules_trace_fn		*trace;
 	struct rules_question	*asked[100];
 	int			 nasked;	/* waiting */
 	int			 asks;		/* in all */
@@ -173,6 +174,7 @@ facts_env(struct facts *facts)
 
 	return (struct rules_env){ .field = facts_field, .ask = facts_ask,
 	    .arg = facts, .scan_above = facts->scan_above,
+	    .trace = facts->trace,
 	    .name_failed = fact(facts->text, "name_failed", &len) != NULL };
 }
 
