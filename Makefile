@@ -140,6 +140,7 @@ SRCS = \
 	rules/values.c \
 	rules/question.c \
 	rules/set.c \
+	rules/scan.c \
 	rules/eval.c \
 	rules/eval_text.c \
 	rules/act.c \

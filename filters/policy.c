@@ -22,6 +22,7 @@
 struct policy_settings {
 	char		*file;
 	uint64_t	 ask_timeout;
+	uint64_t	 scan_in_thread;
 };
 
 static const struct setting policy_settings[] = {
@@ -31,6 +32,10 @@ static const struct setting policy_settings[] = {
 	    .def = "10s", .min = "10ms", .max = "5m",
 	    .help = "How long one question to the DNS or to a remote table "
 	    "may take."),
+	SETTING(policy_settings, scan_in_thread, "scan-in-thread", SIZE,
+	    .def = "16K", .min = "1", .max = "1G",
+	    .help = "Patterns on a text longer than this are looked for by a "
+	    "thread, and other sessions go on meanwhile."),
 	{ .name = NULL }
 };
 
@@ -174,6 +179,7 @@ policy_setup(struct filter_instance *self, const void *settings,
 	if ((r = rules_load(s->file, &o, host->err)) == NULL)
 		return -1;
 	p = policy_instance(self, r, s->ask_timeout);
+	p->scan_above = (size_t)s->scan_in_thread;
 	if (!content_wants_magic(p->content) ||
 	    (p->types = magic_type_new(why)) != NULL)
 		return 0;

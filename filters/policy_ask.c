@@ -1,9 +1,14 @@
 /*
- * policy_ask - what rules want to know from remote tables and from the DNS.
+ * policy_ask - what rules want to know from remote tables, from the DNS, and
+ * from threads.
  *
  * All questions of a stage are under way together, each with its deadline, and
  * the rules run when the last one is answered. Whatever goes wrong is "cannot
  * say"; what that means is for the rules to decide.
+ *
+ * A scan of a long text has no deadline of its own: that of the filter holds,
+ * and what a scan may take is limited. Nobody can stop a thread at once, so a
+ * scan that is given up is left behind.
  */
 
 #include <stdlib.h>
@@ -15,13 +20,24 @@
 #include "filters/policy_impl.h"
 #include "rules/table.h"
 
+struct scanned;
+
 /* A question that is under way. */
 struct asked {
 	struct policy_session	*ps;
 	struct rules_question	*q;
 	struct lookup		*lookup;	/* of a table; theirs */
 	void			*dns;		/* handle of the DNS */
+	struct scanned		*scanned;	/* by a thread; or NULL */
 	bool			 inside;	/* policy_ask() is running */
+};
+
+/* A scan that a thread has. */
+struct scanned {
+	struct task		 task;
+	struct asked		*asked;		/* NULL: nobody waits */
+	struct rules_scan	*scan;		/* the question's; ours when
+						   nobody waits */
 };
 
 static void
@@ -138,6 +154,39 @@ ask_dns(struct asked *a, const struct filter_worker *w)
 	a->dns = handle;
 }
 
+static void
+scan(void *arg, unsigned thread)
+{
+	rules_scan_do(((struct scanned *)arg)->scan, thread);
+}
+
+static void
+on_scan(void *arg)
+{
+	struct scanned *s = arg;
+	struct asked *a = s->asked;
+
+	if (a == NULL)
+		rules_scan_free(&s->scan);
+	else
+		a->scanned = NULL;
+	free(s);
+	if (a != NULL)
+		answer(a, RULES_YES, NULL);
+}
+
+static void
+ask_scan(struct asked *a, struct threads *threads)
+{
+	struct scanned *s = xcalloc(1, sizeof(*s));
+
+	s->task = (struct task){ .work = scan, .done = on_scan, .arg = s };
+	s->asked = a;
+	s->scan = a->q->scan;
+	a->scanned = s;
+	threads_run(threads, &s->task);
+}
+
 void
 policy_ask(void *arg, struct rules_question *q)
 {
@@ -153,10 +202,17 @@ policy_ask(void *arg, struct rules_question *q)
 	a->q = q;
 	a->inside = true;
 	q->handle = a;
-	if (q->kind == RULES_ASK_TABLE)
+	switch (q->kind) {
+	case RULES_ASK_TABLE:
 		ask_table(a, ps->policy);
-	else
+		break;
+	case RULES_ASK_RESOLVES:
 		ask_dns(a, ps->policy->worker);
+		break;
+	case RULES_ASK_SCAN:
+		ask_scan(a, ps->policy->threads);
+		break;
+	}
 	if (q->handle != NULL)
 		((struct asked *)q->handle)->inside = false;
 }
@@ -174,6 +230,10 @@ stop(struct rules_question *q, void *arg)
 		lookup_cancel(&a->lookup);
 	if (a->dns != NULL)
 		w->dns_cancel(w->dns, a->dns);
+	if (a->scanned != NULL) {
+		rules_scan_stop(rules_scan_take(q));
+		a->scanned->asked = NULL;
+	}
 	free(a);
 }
 

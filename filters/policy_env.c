@@ -493,6 +493,8 @@ policy_env(const struct policy_session *ps, struct rules_env *env)
 	*env = (struct rules_env){
 		.field = give_field, .ask = policy_ask, .arg = (void *)ps,
 		.session = ps->slot->id,
+		.scan_above = ps->policy->threads != NULL ?
+		    ps->policy->scan_above : 0,
 		.name_failed = ps->slot->facts->name_failed,
 		.mime_header = ps->scanning && ps->line.class == SCAN_MIME,
 		.only_checks = ps->scanning && ps->stage == RULES_BODY &&

@@ -29,6 +29,7 @@ struct policy {
 #define POLICY_MAGIC		 0x901ce501
 	struct rules		*rules;		/* ours */
 	uint64_t		 ask_timeout;	/* ms */
+	size_t			 scan_above;	/* octets: by a thread */
 	unsigned		 content;	/* what rules read of it */
 	struct magic_type	*types;		/* ours; or NULL */
 	const struct filter_worker *worker;	/* NULL before start() */

@@ -183,7 +183,9 @@ load_top(struct loader *l)
 	conf_apply(l->root, conf_rows, l->c, &l->m);
 	for (i = 0; i < l->o->nset; i++)
 		set_option(l, l->o->set[i]);
-	cache_at(l->c->cache_directory);
+	/* systemd.exec(5): CacheDirectory= of our unit. */
+	cache_at(l->c->cache_directory != NULL ? l->c->cache_directory :
+	    getenv("CACHE_DIRECTORY"));
 	complete_hostname(l);
 	complete_workers(l->c);
 	complete_relay_domains(l);

@@ -2,13 +2,16 @@
  * cache - files with a hash for a name, and one of their content in front.
  *
  * The hash in front covers the name as well: a file that was renamed is as
- * useless as one that was cut.
+ * useless as one that was cut. The time of a file is that of its last use. Two
+ * processes may use a directory: the most that one can do to the other is to
+ * delete a file that it could have used.
  */
 
 #include "rules/cache.h"
 
 #include <sys/stat.h>
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -18,19 +21,17 @@
 
 #include <openssl/evp.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
 
 #define SUM		32
 #define NAME_ROOM	(2 * CACHE_KEY + 40)
 
-static const char *directory;	/* borrowed */
+#define DAY		(24 * 60 * 60)
 
-void
-cache_at(const char *dir)
-{
-	directory = dir;
-}
+static const char *directory;	/* borrowed */
+static bool put;		/* something, there */
 
 static void
 complain(const char *name, const char *problem)
@@ -141,6 +142,16 @@ read_file(int fd, const unsigned char key[CACHE_KEY], struct buf *out)
 	return problem;
 }
 
+/* It is in use; once a day that is worth a write. */
+static void
+note_use(int fd)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) == 0 && st.st_mtime < clock_wall().tv_sec - DAY)
+		futimens(fd, NULL);
+}
+
 bool
 cache_get(const unsigned char key[CACHE_KEY], struct buf *out)
 {
@@ -159,6 +170,8 @@ cache_get(const unsigned char key[CACHE_KEY], struct buf *out)
 		problem = read_file(fd, key, out);
 	if (problem != NULL)
 		complain(name, problem);
+	else if (fd != -1)
+		note_use(fd);
 	if (fd != -1)
 		close(fd);
 	close(dir);
@@ -228,7 +241,61 @@ cache_put(const unsigned char key[CACHE_KEY], struct slice content)
 		return;
 	name_of(name, key);
 	sum_of(sum, key, content);
-	if (!write_file(dir, name, sum, content))
+	if (write_file(dir, name, sum, content))
+		put = true;
+	else
 		complain(name, strerror(errno));
 	close(dir);
+}
+
+/* Deleting */
+
+/* A file of ours, or its draft: a key, and perhaps the number of a process. */
+static bool
+is_name(const char *name)
+{
+	size_t n = strspn(name, "0123456789abcdef");
+
+	return n == 2 * CACHE_KEY && (name[n] == '\0' || (name[n] == '.' &&
+	    name[n + 1] != '\0' &&
+	    name[n + 1 + strspn(name + n + 1, "0123456789")] == '\0'));
+}
+
+static bool
+is_old(int dir, const char *name)
+{
+	time_t limit = clock_wall().tv_sec - CACHE_DAYS * DAY;
+	struct stat st;
+
+	return fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+	    S_ISREG(st.st_mode) && st.st_mtime < limit;
+}
+
+static void
+sweep(void)
+{
+	struct dirent *e;
+	int fd;
+	DIR *d;
+
+	if (directory == NULL || (fd = open_directory()) == -1)
+		return;
+	if ((d = fdopendir(fd)) == NULL) {
+		close(fd);
+		return;
+	}
+	while ((e = readdir(d)) != NULL)
+		if (is_name(e->d_name) && is_old(fd, e->d_name))
+			unlinkat(fd, e->d_name, 0);
+	closedir(d);
+}
+
+/* At the end of a load all that is in use has been used, and only then. */
+void
+cache_at(const char *dir)
+{
+	if (put)
+		sweep();
+	put = false;
+	directory = dir;
 }

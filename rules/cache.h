@@ -17,9 +17,11 @@
 #define CACHE_KEY	32		/* octets: SHA-256 */
 #define CACHE_FILE_MAX	((size_t)256 << 20)
 
+#define CACHE_DAYS	14		/* unused: then it is deleted */
+
 /* From now on files are there; NULL, as at first: nowhere. The name is borrowed
    until the next call. When the directory cannot be used, that is logged, and
-   nothing is kept. */
+   nothing is kept. A call after something was put deletes what is old there. */
 void cache_at(const char *directory);
 
 /* The content that was put under this key; out is reset before. False: there

@@ -8,7 +8,9 @@
  * evaluated in full, so all the table must never do is to leave a rule out.
  *
  * Networks have a table for each length of prefix that occurs: the address is
- * hashed once for each of them.
+ * hashed once for each of them. Patterns on one field that are a set with a
+ * sieve (set.c) have a table by their number in it: the sieve says which of the
+ * numbers there are.
  */
 
 #include <stdlib.h>
@@ -83,6 +85,14 @@ is_plain_list(const struct constants *c)
 	return true;
 }
 
+static bool
+is_sieved(const struct rules *r, uint32_t regex)
+{
+	uint32_t set = r->regexes.v[regex].set;
+
+	return set != 0 && r->sets.v[set - 1].sieve != NULL;
+}
+
 /* Can e only hold for some values of a field? Then *x is that part of it. */
 static const struct expr *
 key_of(const struct rules *r, uint32_t e)
@@ -101,6 +111,8 @@ key_of(const struct rules *r, uint32_t e)
 		return is_field(r, x->a) && is_const(r, x->b) ? x : NULL;
 	case E_IN_LIST:
 		return is_field(r, x->a) && r->lists.v[x->n].n > 0 ? x : NULL;
+	case E_MATCH:
+		return is_sieved(r, x->n) ? x : NULL;
 	case E_IN_DOMAINS:
 		return is_field(r, x->a) && r->lists.v[x->n].n > 0 &&
 		    is_plain_list(&r->lists.v[x->n]) ? x : NULL;
@@ -111,30 +123,29 @@ key_of(const struct rules *r, uint32_t e)
 
 /* NULL: there are too many kinds. */
 static struct kind *
-kind_for(struct maker *m, uint32_t slot, uint8_t family, uint8_t bits)
+kind_for(struct maker *m, const struct dispatch *like)
 {
 	struct kind *k;
 	size_t i;
 
 	for (i = 0; i < m->nkinds; i++) {
 		k = &m->kinds[i];
-		if (k->d.slot == slot && k->d.family == family &&
-		    k->d.bits == bits)
+		if (k->d.slot == like->slot && k->d.set == like->set &&
+		    k->d.family == like->family && k->d.bits == like->bits)
 			return k;
 	}
 	if (m->nkinds == TABLES_MAX)
 		return NULL;
 	k = &m->kinds[m->nkinds++];
-	*k = (struct kind){ .d = { .slot = slot, .family = family,
-	    .bits = bits } };
+	*k = (struct kind){ .d = *like };
 	return k;
 }
 
 static bool
-add_key(struct maker *m, uint32_t slot, uint8_t family, uint8_t bits,
-    uint32_t hash, uint32_t entry)
+add_key(struct maker *m, const struct dispatch *like, uint32_t hash,
+    uint32_t entry)
 {
-	struct kind *k = kind_for(m, slot, family, bits);
+	struct kind *k = kind_for(m, like);
 
 	if (k == NULL)
 		return false;
@@ -149,19 +160,20 @@ static bool
 add_list(struct maker *m, uint32_t slot, const struct constants *c,
     uint32_t entry)
 {
+	struct dispatch like = { .slot = slot };
 	bool good = true;
 	size_t i;
 
 	for (i = 0; i < c->n && c->type == RULES_STRING; i++)
-		good &= add_key(m, slot, 0, 0, hash_folded(c->text[i]),
-		    entry);
+		good &= add_key(m, &like, hash_folded(c->text[i]), entry);
 	for (i = 0; i < c->n && c->type == RULES_NUMBER; i++)
-		good &= add_key(m, slot, 0, 0, hash_number(c->number[i]),
-		    entry);
-	for (i = 0; i < c->nets.n; i++)
-		good &= add_key(m, slot, c->nets.rows[i].family,
-		    c->nets.rows[i].bits, hash_prefix(c->nets.rows[i].ip,
-		    c->nets.rows[i].family, c->nets.rows[i].bits), entry);
+		good &= add_key(m, &like, hash_number(c->number[i]), entry);
+	for (i = 0; i < c->nets.n; i++) {
+		like.family = c->nets.rows[i].family;
+		like.bits = c->nets.rows[i].bits;
+		good &= add_key(m, &like, hash_prefix(c->nets.rows[i].ip,
+		    like.family, like.bits), entry);
+	}
 	return good;
 }
 
@@ -172,15 +184,19 @@ add_entry(struct maker *m, uint32_t entry)
 	const struct rules *r = m->r;
 	const struct expr *x = key_of(r, m->q->v[entry].cond);
 	const struct rules_value *v;
-	uint32_t slot;
+	struct dispatch like = { .slot = 0 };
 
 	if (x == NULL)
 		return false;
-	slot = r->exprs.v[x->a].n;
+	like.slot = r->exprs.v[x->a].n;
 	if (x->op == E_IN_LIST || x->op == E_IN_DOMAINS)
-		return add_list(m, slot, &r->lists.v[x->n], entry);
+		return add_list(m, like.slot, &r->lists.v[x->n], entry);
+	if (x->op == E_MATCH) {
+		like.set = r->regexes.v[x->n].set;
+		return add_key(m, &like, r->regexes.v[x->n].nth, entry);
+	}
 	v = &r->exprs.v[x->b].value;
-	return add_key(m, slot, 0, 0, x->op == E_EQ_NUMBER ?
+	return add_key(m, &like, x->op == E_EQ_NUMBER ?
 	    hash_number(v->number) : hash_folded(v->text), entry);
 }
 

@@ -325,15 +325,11 @@ in_field(const struct rules_value *v, const struct rules_value *list)
 static bool
 match(struct run *run, const struct node *x, const struct rules_value *v)
 {
-	const struct regex_use *u = &run->r->regexes.v[x->n];
-
-	if (!set_maybe(run, u, v->text))
-		return false;
-	switch (regex_match(u->regex, v->text, run->groups)) {
+	switch (pattern_match(run, x->n, v->text)) {
 	case REGEX_YES:
 		return true;
 	case REGEX_LIMIT:
-		run_limit(run, regex_pattern(u->regex));
+		run_limit(run, regex_pattern(run->r->regexes.v[x->n].regex));
 		return false;
 	case REGEX_NO:
 		break;

@@ -172,7 +172,8 @@ tell_set(const struct rules *r, uint32_t subject, FILE *to)
 
 	for (i = 0; i < r->regexes.n; i++) {
 		u = &r->regexes.v[i];
-		if (u->subject != subject || u->set == 0)
+		if (u->subject != subject || u->set == 0 ||
+		    r->sets.v[u->set - 1].sieve == NULL)
 			continue;
 		n = sieve_count(r->sets.v[u->set - 1].sieve);
 		fprintf(to, ", in a set where libhs tells of %zu, and literals "

@@ -13,6 +13,7 @@
 
 #include "base/mem.h"
 #include "rules/run_impl.h"
+#include "rules/scan.h"
 #include "rules/table.h"
 
 #define QUESTIONS_MAX	200		/* kept for a session */
@@ -30,6 +31,7 @@ question_free(struct rules_question *q)
 	struct question *x = (struct question *)q;
 
 	keys_fini(&x->keys);
+	rules_scan_free(&q->scan);
 	free(q->value);
 	free(x);
 }
@@ -60,15 +62,29 @@ is_failure(const struct rules_question *q)
 }
 
 static bool
-is_waiting(const struct rules_question *q)
+is_scan(const struct rules_question *q)
 {
-	return q->answer == RULES_WAITING;
+	return q->kind == RULES_ASK_SCAN;
+}
+
+/* The text that was scanned will not come again. */
+static bool
+is_given_up(const struct rules_question *q)
+{
+	return q->answer == RULES_WAITING || is_scan(q);
 }
 
 static bool
+is_answered_scan(const struct rules_question *q)
+{
+	return q->answer != RULES_WAITING && is_scan(q);
+}
+
+/* And can be had again. */
+static bool
 is_answered(const struct rules_question *q)
 {
-	return q->answer != RULES_WAITING;
+	return q->answer != RULES_WAITING && !is_scan(q);
 }
 
 static bool
@@ -91,9 +107,16 @@ ask_forget_all(struct rules_state *s)
 }
 
 void
+ask_forget_scans(struct rules_state *s)
+{
+	if (s->nquestions > 0)
+		forget(s, is_answered_scan);
+}
+
+void
 rules_give_up(struct rules_state *s)
 {
-	forget(s, is_waiting);
+	forget(s, is_given_up);
 }
 
 void
@@ -152,14 +175,14 @@ question_find(struct rules_state *s, enum rules_ask kind,
 
 static struct rules_question *
 question_new(struct rules_state *s, enum rules_ask kind, struct table *t,
-    const struct keys *keys)
+    struct slice keys)
 {
 	struct question *x = xcalloc(1, sizeof(*x));
 
 	if (s->nquestions >= QUESTIONS_MAX)
 		forget(s, is_answered);
 	keys_init(&x->keys);
-	buf_add(&x->keys.text, keys->text.p, keys->text.len);
+	buf_add(&x->keys.text, keys.p, keys.len);
 	x->q.kind = kind;
 	x->q.table = t;
 	x->q.keys = &x->keys;
@@ -179,6 +202,7 @@ cannot_say(struct run *run, const struct rules_question *q)
 	char key[120];
 
 	snprintf(key, sizeof(key), "%.100s", q->key.p);
+	assert(q->kind != RULES_ASK_SCAN);
 	if (q->kind == RULES_ASK_RESOLVES)
 		return run_printf(run, "DNS cannot say whether %s exists",
 		    clean_text(run, SLICE_STR(key), TEXT_LOG));
@@ -198,7 +222,8 @@ ask(struct run *run, enum rules_ask kind, struct table *t,
 		return LOOKUP_STOP;
 	}
 	if (q == NULL) {
-		q = question_new(run->s, kind, t, keys);
+		q = question_new(run->s, kind, t, SLICE(keys->text.p,
+		    keys->text.len));
 		run->s->asking = true;
 		run->env->ask(run->env->arg, q);
 		run->s->asking = false;
@@ -221,6 +246,44 @@ ask(struct run *run, enum rules_ask kind, struct table *t,
 		break;
 	}
 	return LOOKUP_STOP;
+}
+
+/* Long texts */
+
+const struct rules_scan *
+ask_find_scan(struct run *run, uint32_t set, uint32_t regex,
+    struct slice text, bool *done)
+{
+	struct rules_question *q;
+
+	for (q = run->s->questions; q != NULL; q = q->next)
+		if (is_scan(q) && scan_is(q->scan, set, regex, text)) {
+			*done = q->answer != RULES_WAITING;
+			return q->scan;
+		}
+	return NULL;
+}
+
+void
+ask_scan(struct run *run, struct rules_scan *x, bool *done)
+{
+	struct rules_question *q;
+
+	q = question_new(run->s, RULES_ASK_SCAN, NULL, SLICE("", 0));
+	q->scan = x;
+	run->s->asking = true;
+	run->env->ask(run->env->arg, q);
+	run->s->asking = false;
+	*done = q->answer != RULES_WAITING;
+}
+
+struct rules_scan *
+rules_scan_take(struct rules_question *q)
+{
+	struct rules_scan *x = q->scan;
+
+	q->scan = NULL;
+	return x;
 }
 
 /* Tables */

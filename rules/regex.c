@@ -36,12 +36,16 @@ struct regex {
 	UT_hash_handle		 hh;
 };
 
+struct regex_matcher {
+	pcre2_match_context	*context;	/* ours, all three */
+	pcre2_match_data	*data;
+	pcre2_jit_stack		*stack;		/* or NULL */
+};
+
 struct regex_cache {
 	struct regex		*by_key;	/* ours */
-	pcre2_compile_context	*compile;	/* ours, all four */
-	pcre2_match_context	*match;
-	pcre2_match_data	*data;
-	pcre2_jit_stack		*stack;
+	pcre2_compile_context	*compile;	/* ours */
+	struct regex_matcher	*matcher;	/* ours */
 	uint64_t		 limits_hit;
 	bool			 warned;	/* that there is no JIT */
 };
@@ -54,6 +58,32 @@ need(void *p)
 	return p;
 }
 
+struct regex_matcher *
+regex_matcher_new(void)
+{
+	struct regex_matcher *m = xcalloc(1, sizeof(*m));
+
+	m->context = need(pcre2_match_context_create(NULL));
+	m->data = need(pcre2_match_data_create(REGEX_GROUPS, NULL));
+	pcre2_set_match_limit(m->context, MATCH_LIMIT);
+	m->stack = pcre2_jit_stack_create(JIT_STACK_MIN, JIT_STACK_MAX, NULL);
+	if (m->stack != NULL)
+		pcre2_jit_stack_assign(m->context, NULL, m->stack);
+	return m;
+}
+
+void
+regex_matcher_free(struct regex_matcher **m)
+{
+	if (*m == NULL)
+		return;
+	pcre2_match_context_free((*m)->context);
+	pcre2_match_data_free((*m)->data);
+	pcre2_jit_stack_free((*m)->stack);
+	free(*m);
+	*m = NULL;
+}
+
 struct regex_cache *
 regex_cache_new(void)
 {
@@ -62,12 +92,7 @@ regex_cache_new(void)
 	c->compile = need(pcre2_compile_context_create(NULL));
 	pcre2_set_max_pattern_length(c->compile, PATTERN_MAX);
 	pcre2_set_parens_nest_limit(c->compile, 100);
-	c->match = need(pcre2_match_context_create(NULL));
-	c->data = need(pcre2_match_data_create(REGEX_GROUPS, NULL));
-	pcre2_set_match_limit(c->match, MATCH_LIMIT);
-	c->stack = pcre2_jit_stack_create(JIT_STACK_MIN, JIT_STACK_MAX, NULL);
-	if (c->stack != NULL)
-		pcre2_jit_stack_assign(c->match, NULL, c->stack);
+	c->matcher = regex_matcher_new();
 	return c;
 }
 
@@ -91,9 +116,7 @@ regex_cache_free(struct regex_cache **c)
 		regex_free(x);
 	}
 	pcre2_compile_context_free((*c)->compile);
-	pcre2_match_context_free((*c)->match);
-	pcre2_match_data_free((*c)->data);
-	pcre2_jit_stack_free((*c)->stack);
+	regex_matcher_free(&(*c)->matcher);
 	free(*c);
 	*c = NULL;
 }
@@ -240,19 +263,18 @@ regex_count(const struct regex_cache *c)
 /* The number of groups that were set, 0 when there are more than fit; or a
    negative error of PCRE2. */
 static int
-try_match(const struct regex *x, struct slice subject)
+try_match(struct regex_matcher *m, const struct regex *x,
+    struct slice subject)
 {
-	if (subject.len > REGEX_SUBJECT)
-		subject.len = REGEX_SUBJECT;
 	return pcre2_match(x->code, (PCRE2_SPTR)(subject.p ? subject.p : ""),
-	    subject.len, 0, 0, x->cache->data, x->cache->match);
+	    subject.len, 0, 0, m->data, m->context);
 }
 
 static void
-take_groups(const struct regex *x, struct slice subject, int n,
+take_groups(const struct regex_matcher *m, struct slice subject, int n,
     struct slice groups[REGEX_GROUPS])
 {
-	PCRE2_SIZE *v = pcre2_get_ovector_pointer(x->cache->data);
+	PCRE2_SIZE *v = pcre2_get_ovector_pointer(m->data);
 	int i;
 
 	if (n == 0)
@@ -268,20 +290,36 @@ take_groups(const struct regex *x, struct slice subject, int n,
 }
 
 enum regex_result
-regex_match(const struct regex *x, struct slice subject,
-    struct slice groups[REGEX_GROUPS])
+regex_match_by(struct regex_matcher *m, const struct regex *x,
+    struct slice subject, struct slice groups[REGEX_GROUPS])
 {
-	int n = try_match(x, subject);
+	int n = try_match(m, x, subject);
 
 	if (n == PCRE2_ERROR_NOMATCH)
 		return REGEX_NO;
-	if (n < 0) {
-		x->cache->limits_hit++;
+	if (n < 0)
 		return REGEX_LIMIT;
-	}
 	if (groups != NULL)
-		take_groups(x, subject, n, groups);
+		take_groups(m, subject, n, groups);
 	return REGEX_YES;
+}
+
+enum regex_result
+regex_match(const struct regex *x, struct slice subject,
+    struct slice groups[REGEX_GROUPS])
+{
+	enum regex_result r = regex_match_by(x->cache->matcher, x, subject,
+	    groups);
+
+	if (r == REGEX_LIMIT)
+		regex_count_limit(x);
+	return r;
+}
+
+void
+regex_count_limit(const struct regex *x)
+{
+	x->cache->limits_hit++;
 }
 
 /* Hostile subjects */
@@ -322,9 +360,9 @@ is_slow(const struct regex *x, struct slice unit, struct slice end, char *room)
 	}
 	memcpy(room + len, end.p, end.len);
 	len += end.len;
-	n = try_match(x, SLICE(room, len));
+	n = try_match(x->cache->matcher, x, SLICE(room, len));
 	if (n >= 0 || n == PCRE2_ERROR_NOMATCH)
-		n = try_match(x, SLICE(room + len - end.len - 40,
+		n = try_match(x->cache->matcher, x, SLICE(room + len - end.len - 40,
 		    end.len + 40));
 	return n < 0 && n != PCRE2_ERROR_NOMATCH;
 }

@@ -38,8 +38,6 @@ struct literals_pattern regex_needs(const struct regex *x);
 enum regex_result { REGEX_NO, REGEX_YES, REGEX_LIMIT };
 
 #define REGEX_GROUPS	10	/* %{0} to %{9} */
-/* A subject is cut there: a header field is never longer. */
-#define REGEX_SUBJECT	((size_t)256 << 10)
 
 /*
  * Look for the pattern in subject. On REGEX_YES the groups are slices of the
@@ -47,6 +45,18 @@ enum regex_result { REGEX_NO, REGEX_YES, REGEX_LIMIT };
  */
 enum regex_result regex_match(const struct regex *x, struct slice subject,
     struct slice groups[REGEX_GROUPS]);
+
+/* What a thread needs to match with; a cache has one for its own. */
+struct regex_matcher;
+struct regex_matcher *regex_matcher_new(void);
+/* Frees it and leaves NULL; NULL is fine. */
+void regex_matcher_free(struct regex_matcher **m);
+/* The same as regex_match() by any thread, but a limit that is hit is counted
+   by who hears of it. */
+enum regex_result regex_match_by(struct regex_matcher *m,
+    const struct regex *x, struct slice subject,
+    struct slice groups[REGEX_GROUPS]);
+void regex_count_limit(const struct regex *x);
 
 /* How often a match of this cache hit its limit. */
 uint64_t regex_limits_hit(const struct regex_cache *c);

@@ -127,10 +127,10 @@ finish(struct load *l)
 		rules_free(&r);
 		return NULL;
 	}
+	sets_make(r);
 	plan_finish(r);
 	make_nodes(r);
 	r->loaded = true;
-	sets_make(r);
 	r->scratch.values = xcalloc(r->slots.n + 1,
 	    sizeof(r->scratch.values[0]));
 	r->scratch.epochs = xcalloc(r->slots.n + 1,

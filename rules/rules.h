@@ -8,7 +8,8 @@
  * a rule reads it, at most once a run, so a fact that no rule reads costs
  * nothing. The language is described in rules/README.md.
  *
- * Nothing here waits. What needs the network (remote tables, DNS) are
+ * Nothing here waits. What needs the network (remote tables, DNS) or more time
+ * than a loop has (patterns on a long text) are
  * questions: rules_run() hands all questions of the stage to env->ask, answers
  * RULES_WAIT, and is called again when they have been answered.
  *
@@ -28,6 +29,7 @@
 
 struct keys;
 struct rules;
+struct rules_scan;
 struct rules_state;
 struct table;
 
@@ -163,11 +165,12 @@ int rules_check_regexes(const struct rules *r, FILE *err);
 /* The plan in words: stages, fields needed, tables, pattern sets. */
 void rules_explain(const struct rules *r, FILE *to);
 
-/* Questions that need the network */
+/* Questions that need the network, or time */
 
 enum rules_ask {
 	RULES_ASK_TABLE,	/* the value of key in a remote table */
-	RULES_ASK_RESOLVES	/* has the domain key an MX, A or AAAA? */
+	RULES_ASK_RESOLVES,	/* has the domain key an MX, A or AAAA? */
+	RULES_ASK_SCAN		/* which patterns match a long text? */
 };
 
 enum rules_answer {
@@ -183,6 +186,7 @@ struct rules_question {
 	const struct keys	*keys;		/* … what ask_start() wants */
 	struct slice		 key;		/* the first of them, or the
 						   domain; NUL-terminated */
+	struct rules_scan	*scan;		/* RULES_ASK_SCAN */
 	enum rules_answer	 answer;
 	char			*value;		/* RULES_YES of a table */
 	void			*handle;	/* the environment's: it may
@@ -207,6 +211,19 @@ void rules_each_waiting(struct rules_state *s,
     void (*fn)(struct rules_question *q, void *arg), void *arg);
 /* Forget the questions that wait: they are asked again when they are needed. */
 void rules_give_up(struct rules_state *s);
+
+/*
+ * Do what the scan of a question is about: long and pure, so that a thread may
+ * do it (base/threads.h); the answer is RULES_YES then. Everything else on a
+ * scan and its rules, which must be there until it is over, is the loop's.
+ */
+void rules_scan_do(struct rules_scan *x, unsigned thread);
+/* Nobody waits for it any more: a thread that is at it ends soon. */
+void rules_scan_stop(struct rules_scan *x);
+/* The scan of a question that is given up belongs to the caller, who frees it
+   when it is over. */
+struct rules_scan *rules_scan_take(struct rules_question *q);
+void rules_scan_free(struct rules_scan **x);
 
 /* Running */
 
@@ -251,6 +268,9 @@ struct rules_env {
 	void	(*ask)(void *arg, struct rules_question *q);
 	void	 *arg;
 	uint64_t  session;	/* its id in log lines; 0: none */
+	/* Patterns on a text longer than this are asked about (RULES_ASK_SCAN);
+	   0: never. */
+	size_t	  scan_above;
 	/*
 	 * The DNS could not say now what the client is called: where
 	 * client.name or client.reverse is empty, that means nothing. Rules

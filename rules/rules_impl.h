@@ -19,6 +19,7 @@
 #include <stdint.h>
 
 #include "base/net.h"
+#include "base/threads.h"
 #include "rules/arena.h"
 #include "rules/keys.h"
 #include "rules/rules.h"
@@ -160,15 +161,25 @@ struct regex_use {
 	struct span	 span;
 	uint32_t	 subject;	/* slot + 1; 0: something else */
 	uint32_t	 set;		/* … of all on the subject, from 1; 0:
-					   none, or too few for one */
+					   none */
 	uint32_t	 nth;		/* in the set */
 };
 
 /* The expressions on one field. */
 struct pattern_set {
-	struct sieve	*sieve;		/* ours */
-	struct sieve_look *look;	/* ours */
-	uint32_t	 epoch;		/* of the run that has scanned it */
+	uint32_t	*uses;		/* ours; numbers of regexes */
+	size_t		 n;
+	struct sieve	*sieve;		/* ours; NULL: too few, or none that
+					   could be excluded */
+	uint32_t	 epoch;		/* of the run that has looked at it */
+	const struct rules_scan *scan;	/* … by a thread; or NULL */
+};
+
+/* What a thread needs to look for patterns; the first is the loop's. */
+struct kit {
+	struct regex_matcher *matcher;	/* ours */
+	struct sieve_look **looks;	/* ours, by set; NULL: not yet */
+	size_t		 nlooks;
 };
 
 /* Rules */
@@ -235,12 +246,13 @@ struct entry {
  * values are not looked at one by one: the value is, once.
  */
 struct keyed {
-	uint32_t	 hash;		/* of slot's value */
+	uint32_t	 hash;		/* of slot's value; or nth of a set */
 	uint32_t	 entry;
 };
 
 struct dispatch {
 	uint32_t	 slot;
+	uint32_t	 set;		/* of patterns, from 1; 0: values */
 	uint8_t		 family, bits;	/* of the networks; 0: no IP */
 	uint32_t	 first;		/* entry that has a key here */
 	struct keyed	*keyed;		/* sorted by hash, then by entry */
@@ -288,6 +300,7 @@ struct rules {
 	SET_OF(struct block)	 blocks;
 	SET_OF(struct regex_use) regexes;
 	SET_OF(struct pattern_set) sets;
+	struct kit		*kits[1 + THREADS_MAX];	/* ours; or NULL */
 	struct regex_cache	*cache;		/* ours */
 	struct rule_list	 stages[RULES_NSTAGES];
 	bool			 condition;	/* and nothing else */
@@ -357,6 +370,11 @@ const char *entry_misplaced(const struct table_entry *e,
 /* Regular expressions on one field: set.c */
 void sets_make(struct rules *r);
 void sets_free(struct rules *r);
+/* Who uses a kit is the only one who asks for it, and may be a thread. */
+struct kit *kit_of(struct rules *r, unsigned number);
+/* NULL: the set has no sieve. */
+struct sieve_look *kit_look(struct kit *k, const struct rules *r,
+    const struct pattern_set *set);
 /* Epochs begin anew. */
 void sets_forget(struct rules *r);
 

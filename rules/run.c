@@ -174,6 +174,63 @@ hash_value(const struct dispatch *d, const struct rules_value *v)
 	    hash_folded(v->text);
 }
 
+static int
+by_entry(const void *a, const void *b)
+{
+	const struct keyed *x = a, *y = b;
+
+	return x->entry < y->entry ? -1 : x->entry > y->entry;
+}
+
+/* The first with this number or a greater one. */
+static size_t
+find_number(const struct dispatch *d, size_t from, uint32_t number)
+{
+	size_t end = d->n, middle;
+
+	while (from < end) {
+		middle = from + (end - from) / 2;
+		if (d->keyed[middle].hash < number)
+			from = middle + 1;
+		else
+			end = middle;
+	}
+	return from;
+}
+
+/* The entries with patterns that may match; found NULL: how many there are. */
+static size_t
+sift(struct run *run, const struct dispatch *d, struct slice value,
+    struct keyed *found)
+{
+	size_t n = 0, i = 0, nth;
+
+	for (nth = 0; i < d->n; nth++) {
+		nth = pattern_next(run, d->set, value, nth);
+		i = find_number(d, i, (uint32_t)nth);
+		for (; i < d->n && d->keyed[i].hash == nth; i++, n++)
+			if (found != NULL)
+				found[n] = (struct keyed){ 0,
+				    d->keyed[i].entry };
+	}
+	return n;
+}
+
+static void
+cursor_sift(struct run *run, struct cursor *c, const struct dispatch *d,
+    struct slice value)
+{
+	size_t n = sift(run, d, value, NULL);
+	struct keyed *found = arena_alloc(&run->s->arena,
+	    n * sizeof(found[0]));
+
+	sift(run, d, value, found);
+	qsort(found, n, sizeof(found[0]), by_entry);
+	c->hash = 0;
+	c->at = found;
+	c->end = found + n;
+}
+
 /* Only now is the value asked for: a rule before may have ended the stage. */
 static void
 cursor_find(struct run *run, struct cursor *c, const struct dispatch *d)
@@ -183,6 +240,10 @@ cursor_find(struct run *run, struct cursor *c, const struct dispatch *d)
 
 	c->found = true;
 	c->at = c->end = d->keyed;
+	if (d->set != 0) {
+		cursor_sift(run, c, d, v->text);
+		return;
+	}
 	if (d->family != 0 && v->ip.family != d->family)
 		return;
 	c->hash = hash_value(d, v);
@@ -440,6 +501,10 @@ run_end(struct run *run)
 {
 	struct rules_outcome *out = run->out;
 
+	if (run->stop != RUN_WAIT) {
+		ask_forget_scans(run->s);
+		run->s->nscans = 0;
+	}
 	switch (run->stop) {
 	case RUN_WAIT:
 		*out = (struct rules_outcome){ .score = run->s->now.score };

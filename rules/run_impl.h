@@ -33,6 +33,7 @@ struct rules_state {
 	struct memory		 now;		/* … and the transaction's */
 	struct rules_question	*questions;	/* ours; the newest first */
 	size_t			 nquestions, nwaiting;
+	unsigned		 nscans;	/* of this stage */
 	bool			 asking;	/* inside env->ask */
 	bool			 waits;		/* so said the last run */
 };
@@ -91,10 +92,14 @@ const struct rules_value *eval_field(struct run *run, enum rules_field f);
 struct slice address_local_part(struct run *run, struct slice address);
 struct slice address_domain_part(struct slice address);
 
-/* Sets of patterns: set.c. False: this one cannot match the value, which is
-   that of its field. */
-bool set_maybe(struct run *run, const struct regex_use *u,
+/* Patterns, those on one field as a set: set.c. Groups go to the run. A long
+   value is a question for a thread: then the run may have to wait. */
+enum regex_result pattern_match(struct run *run, uint32_t regex,
     struct slice value);
+/* The first pattern of a set, from this one on, that may match the value of its
+   field; their number: none, or they must be waited for. */
+size_t pattern_next(struct run *run, uint32_t set, struct slice value,
+    size_t nth);
 
 /* Texts: eval_text.c */
 enum text_use { TEXT_RAW, TEXT_REPLY, TEXT_LOG, TEXT_HEADER, TEXT_ADDRESS };
@@ -123,6 +128,13 @@ enum lookup_result lookup_line(struct run *run, uint32_t table,
 enum lookup_result lookup_resolves(struct run *run, struct slice domain);
 /* Ask all that these rules may need. */
 void ask_ahead(struct run *run, const struct seq *q);
+/* Hand it to a thread; *done: it is over, and not only begun. Takes x. */
+void ask_scan(struct run *run, struct rules_scan *x, bool *done);
+/* The one about that; NULL: none. */
+const struct rules_scan *ask_find_scan(struct run *run, uint32_t set,
+    uint32_t regex, struct slice text, bool *done);
+/* The stage is over. */
+void ask_forget_scans(struct rules_state *s);
 /* A new stage: what could not be said before may be known now. */
 void ask_forget_failures(struct rules_state *s);
 void ask_forget_all(struct rules_state *s);

@@ -19,6 +19,8 @@
 struct facts {
 	const char		*text;
 	bool			 later;		/* answers come later */
+	size_t			 scan_above;	/* see rules_env */
+	rules_trace_fn		*trace;
 	struct rules_question	*asked[100];
 	int			 nasked;	/* waiting */
 	int			 asks;		/* in all */
@@ -125,6 +127,10 @@ facts_answer(struct facts *facts, struct rules_question *q)
 	const char *p;
 	size_t len;
 
+	if (q->kind == RULES_ASK_SCAN) {
+		rules_scan_do(q->scan, 0);
+		return rules_answer(q, RULES_YES, NULL, 0);
+	}
 	snprintf(key, sizeof(key), "%s %s", q->kind == RULES_ASK_TABLE ?
 	    "table" : "dns", q->key.p);
 	p = fact(facts->text, key, &len);
@@ -167,7 +173,8 @@ facts_env(struct facts *facts)
 	size_t len;
 
 	return (struct rules_env){ .field = facts_field, .ask = facts_ask,
-	    .arg = facts,
+	    .arg = facts, .scan_above = facts->scan_above,
+	    .trace = facts->trace,
 	    .name_failed = fact(facts->text, "name_failed", &len) != NULL };
 }
 

@@ -33,6 +33,8 @@ struct timer {
 uint64_t clock_ms(void);
 /* The same in microseconds, for durations in logs. */
 uint64_t clock_us(void);
+/* What this thread has had of the processor; nothing moves it. */
+uint64_t clock_thread_us(void);
 /* Wall time. */
 struct timespec clock_wall(void);
 

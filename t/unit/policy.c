@@ -165,6 +165,16 @@ stop(void)
 	at_once = -1;
 }
 
+/* The chain has answered, or does when a thread is through. */
+static void
+wait_for(bool done)
+{
+	int before = ndone;
+
+	while (!done && ndone == before)
+		event_base_loop(base, EVLOOP_ONCE);
+}
+
 static bool
 mail(const char *from)
 {
@@ -611,9 +621,9 @@ check_lines(const char *body, size_t len, size_t step, const char *want)
 	mail("ann@example.org");
 	chain_content(chain, "A: b\r\n\r\n", 8);
 	for (at = 0; at < len; at += step)
-		chain_content(chain, body + at,
-		    len - at < step ? len - at : step);
-	chain_eom(chain);
+		wait_for(chain_content(chain, body + at,
+		    len - at < step ? len - at : step));
+	wait_for(chain_eom(chain));
 	is_result(want, "lines of a body");
 	stop();
 }
@@ -637,6 +647,94 @@ check_body(void)
 	check_lines(big, n, 1000, "reject 554 5.7.1 long");
 	check_lines(big, n, n, "reject 554 5.7.1 long");
 	free(big);
+}
+
+/* Long texts */
+
+static const char long_policy[] = "at eom\n"
+    " reject \"%{1}\" if raw_body ~ /needle([0-9]+)/\n"
+    " reject \"slow\" if raw_body ~ /a[^b]{0,900}c/\n"
+    " reject \"both\" if lower(raw_body) ~ /end\\r\\n$/\n";
+
+/* A message with so many octets of a; what is behind them. */
+static bool
+long_message(size_t len, const char *end)
+{
+	char *big = xmalloc(len);
+	bool done;
+
+	memset(big, 'a', len);
+	mail("ann@example.org");
+	feed("A: b\r\n\r\n");
+	chain_content(chain, big, len);
+	feed(end);
+	done = chain_eom(chain);
+	free(big);
+	return done;
+}
+
+static void
+check_long(void)
+{
+	static const struct {
+		size_t		 len;
+		const char	*end, *want;
+		bool		 done;
+	} rows[] = {
+		{ 100, "needle7\r\n", "reject 554 5.7.1 7", true },
+		{ 100, "\r\n", "continue", true },
+		{ 20000, "needle7\r\n", "reject 554 5.7.1 7", false },
+		{ 20000, "\r\n", "continue", false },
+		{ 20000, "END\r\n", "reject 554 5.7.1 both", false },
+		{ 500000, "needle123\r\n", "reject 554 5.7.1 123", false },
+	};
+	struct buf policy;
+	size_t i;
+	bool done;
+
+	/* So many that they are looked at together. */
+	buf_init(&policy, 10000);
+	buf_adds(&policy, long_policy);
+	for (i = 0; i < 40; i++)
+		buf_addf(&policy, " reject \"no\" if raw_body ~ "
+		    "/word%zu|[^a]\\x01%zu/\n", i, i);
+	start(policy.p, V_TEMPFAIL);
+	buf_fini(&policy);
+	for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		done = long_message(rows[i].len, rows[i].end);
+		ok(done == rows[i].done, "%zu octets: %s", rows[i].len,
+		    rows[i].done ? "at once" : "a thread is asked");
+		wait_for(done);
+		is_result(rows[i].want, "and the pattern decides");
+		end_txn();
+	}
+	stop();
+}
+
+/* Whoever goes away while a thread is at it. */
+static void
+check_long_given_up(void)
+{
+	start(long_policy, V_TEMPFAIL);
+	ok(!long_message(500000, "c"), "it waits");
+	end_txn();
+	turn();
+	is_int(ndone, 0, "the end of the transaction takes it back");
+	ok(!long_message(30000, "c"), "the next one asks again");
+	wait_for(false);
+	is_result("reject 554 5.7.1 slow", "and is answered");
+	end_txn();
+	ok(!long_message(500000, "c"), "it waits");
+	clock_advance(30000);
+	turn();
+	is_result("tempfail 451 4.7.1 a filter failed; try again later",
+	    "the time-out of the filter holds");
+	end_txn();
+	ok(!long_message(500000, "c"), "the session ends while it waits");
+	stop();
+	start(long_policy, V_TEMPFAIL);
+	ok(!long_message(500000, "c"), "and another one");
+	stop();
 }
 
 /* A table is read again between the question and its answer. */
@@ -687,6 +785,8 @@ main(void)
 	check_delay();
 	check_txn_state();
 	check_body();
+	check_long();
+	check_long_given_up();
 	check_reload();
 	clock_stop();
 	event_base_free(base);

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <glob.h>
 #include <stdlib.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -403,6 +404,71 @@ test_files(void)
 	unlink(other);
 }
 
+/* A file in the directory, last used so many days ago. */
+static void
+age(const char *path, time_t days)
+{
+	struct timespec t[2];
+
+	clock_gettime(CLOCK_REALTIME, &t[0]);
+	t[0].tv_sec -= days * 24 * 60 * 60 + 60;
+	t[1] = t[0];
+	utimensat(AT_FDCWD, path, t, 0);
+}
+
+static void
+make(char path[300], const char *name, time_t days)
+{
+	snprintf(path, 300, "%s/%s", dir, name);
+	close(open(path, O_WRONLY | O_CREAT, 0600));
+	age(path, days);
+}
+
+static bool
+is_there(const char *path)
+{
+	struct stat st;
+
+	return lstat(path, &st) == 0;
+}
+
+static void
+test_old(void)
+{
+	char one[300], two[300], draft[300], mine[300], new[300], key[100];
+	struct stat st;
+
+	memset(key, 'a', 64);
+	key[64] = '\0';
+	cache_at(dir);
+	put(1, "one");
+	files(one);
+	make(new, key, CACHE_DAYS - 1);
+	key[0] = 'b';
+	make(two, key, CACHE_DAYS);
+	strcpy(key + 64, ".123");
+	make(draft, key, CACHE_DAYS);
+	make(mine, "notes.txt", 1000);
+	age(one, CACHE_DAYS + 1);
+	ok(get_is(1, "one"), "an old one is good");
+	ok(stat(one, &st) == 0 && st.st_mtime > time(NULL) - 1000,
+	    "… and is not old any more");
+	cache_at(NULL);
+	ok(!is_there(two) && !is_there(draft), "old ones go when one is put");
+	ok(is_there(one) && is_there(new), "those in use, and not so old ones, "
+	    "stay");
+	ok(is_there(mine), "so does what is not ours");
+	age(new, CACHE_DAYS);
+	cache_at(dir);
+	ok(get_is(1, "one"), "it is read only");
+	cache_at(NULL);
+	ok(is_there(new), "then nothing is looked for");
+	unlink(one);
+	unlink(new);
+	unlink(mine);
+	cache_at(dir);
+}
+
 static bool
 tells(struct literals_pattern *v)
 {
@@ -448,6 +514,7 @@ test_cache(void)
 {
 	ok(mkdtemp(dir) != NULL, "a directory");
 	test_files();
+	test_old();
 	if (hsdb_version() != NULL)
 		test_databases();
 	cache_at(NULL);
