@@ -190,6 +190,7 @@ SRCS = \
 	filters/rspamd.c \
 	filters/rspamd_reply.c \
 	filters/spamd.c \
+	filters/spamd_reply.c \
 	filters/exec.c \
 	filters/chunked.c \
 	filters/icap.c \

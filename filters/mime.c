@@ -392,7 +392,8 @@ begin_leaf(struct mime *m)
 static const char *
 default_type(const struct mime *m)
 {
-	return m->nlevels > 0 && m->levels[m->nlevels - 1].digest ? "message/rfc822" : "text/plain";
+	return m->nlevels > 0 && m->levels[m->nlevels - 1].digest ?
+	    "message/rfc822" : "text/plain";
 }
 
 static bool

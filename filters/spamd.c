@@ -18,7 +18,6 @@
  */
 
 #include <ctype.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -32,9 +31,9 @@
 #include "filters/header.h"
 #include "filters/peers.h"
 #include "filters/scan.h"
+#include "filters/spamd_reply.h"
 #include "filters/talk.h"
 
-#define REPLY_MAX	((size_t)256 << 10)
 #define RECEIVED_MAX	2000
 
 struct spamd_settings {
@@ -83,30 +82,18 @@ struct spamd_txn {
 	struct chain_slot	*slot;
 	const struct txn	*txn;
 	struct spamd		*spamd;
-	bool			 spam;
-	double			 score, required;
+	struct spamd_reply	 reply;
 	char			*body;		/* of the reply; ours */
-	size_t			 bodylen;
 };
 
 /* Settings */
-
-static bool
-read_number(const char *text, const char *end, double *number)
-{
-	char *stop;
-
-	*number = strtod(text, &stop);
-	return stop != text && strspn(stop, " ") == strcspn(stop, end) &&
-	    isfinite(*number);
-}
 
 static const char *
 check_number(const char *text)
 {
 	double number;
 
-	return read_number(text, "", &number) ? NULL : "is not a number";
+	return spamd_number(text, "", &number) ? NULL : "is not a number";
 }
 
 static const char *
@@ -161,49 +148,6 @@ spamd_start(void *priv, const struct filter_worker *w)
 
 /* What spamd says */
 
-static bool
-understand_spam(struct spamd_txn *st, const char *value)
-{
-	const char *semicolon = strchr(value, ';'), *slash;
-
-	if (semicolon == NULL || (slash = strchr(semicolon, '/')) == NULL)
-		return false;
-	st->spam = strncasecmp(value, "True", 4) == 0 ||
-	    strncasecmp(value, "Yes", 3) == 0;
-	return read_number(semicolon + 1, "/", &st->score) &&
-	    read_number(slash + 1, "\r", &st->required);
-}
-
-/* Octets behind the head; -1: none that can be. */
-static long
-body_length(const char *head)
-{
-	const char *value = scan_field(head, "Content-length");
-	char *end;
-	long len;
-
-	if (value == NULL || !isdigit((unsigned char)*value))
-		return -1;
-	len = strtol(value, &end, 10);
-	return *end == '\r' && len <= (long)REPLY_MAX ? len : -1;
-}
-
-/* Why this is no head of a reply, or NULL. */
-static const char *
-objection(struct spamd_txn *st, const char *head)
-{
-	const char *spam = scan_field(head, "Spam");
-	int major, minor, code;
-
-	if (sscanf(head, "SPAMD/%d.%d %d ", &major, &minor, &code) != 3)
-		return "it does not speak SPAMD";
-	if (code != 0)
-		return "it could not do it";
-	if (spam == NULL || !understand_spam(st, spam))
-		return "a reply without a score";
-	return body_length(head) == -1 ? "a reply without a length" : NULL;
-}
-
 static void
 fail(struct spamd_txn *st, const char *why, const char *head)
 {
@@ -218,20 +162,18 @@ fail(struct spamd_txn *st, const char *why, const char *head)
 static void
 take_reply(struct spamd_txn *st, struct evbuffer *in, char *head, size_t len)
 {
-	const char *why = objection(st, head);
-	size_t body;
+	const char *why = spamd_reply(head, &st->reply);
+	size_t body = st->reply.body;
 
 	if (why != NULL) {
 		fail(st, why, head);
 		return;
 	}
-	body = (size_t)body_length(head);
 	if (evbuffer_get_length(in) < len + body)
 		return;
 	evbuffer_drain(in, len);
 	free(st->body);
 	st->body = xcalloc(1, body + 1);
-	st->bodylen = body;
 	evbuffer_remove(in, st->body, body);
 	talk_done(&st->talk);
 }
@@ -244,12 +186,12 @@ spamd_input(void *arg, struct evbuffer *in, bool end)
 	char *head;
 
 	(void)end;
-	if (p.pos >= 0 && p.pos < (ssize_t)REPLY_MAX) {
+	if (p.pos >= 0 && p.pos < (ssize_t)SPAMD_REPLY_MAX) {
 		head = xcalloc(1, (size_t)p.pos + 3);
 		evbuffer_copyout(in, head, (size_t)p.pos + 2);
 		take_reply(st, in, head, (size_t)p.pos + 4);
 		free(head);
-	} else if (evbuffer_get_length(in) > REPLY_MAX)
+	} else if (evbuffer_get_length(in) > SPAMD_REPLY_MAX)
 		talk_fail(&st->talk, "spamd: a reply without an end");
 }
 
@@ -347,7 +289,7 @@ take_fields(struct spamd_txn *st)
 	struct slice rest;
 	struct header h;
 	const char *p = st->body;
-	size_t len = st->bodylen, used;
+	size_t len = st->reply.body, used;
 
 	delete_fields(st);
 	header_init(&parser);
@@ -364,18 +306,18 @@ static enum verdict
 judge(struct spamd_txn *st)
 {
 	const struct spamd_settings *s = st->spamd->settings;
-	double limit = st->required;
-	bool spam = st->spam;
+	double limit = st->reply.required;
+	bool spam = st->reply.spam;
 
 	if (s->reject_score != NULL) {
 		limit = strtod(s->reject_score, NULL);
-		spam = st->score >= limit;
+		spam = st->reply.score >= limit;
 	}
 	if (!spam || !s->scan.refuse)
 		return V_CONTINUE;
 	chain_place(st->slot, "spam");
 	chain_reply(st->slot, 554, "5.7.1", "the message looks like spam "
-	    "(%.1f of %.1f)", st->score, limit);
+	    "(%.1f of %.1f)", st->reply.score, limit);
 	return V_REJECT;
 }
 
@@ -385,13 +327,13 @@ spamd_verdict(void *arg)
 	struct spamd_txn *st = arg;
 
 	scan_done(st->slot, "spamd");
-	chain_publish_number(st->slot, "spamd.spam", st->spam);
-	chain_publish_number(st->slot, "spamd.score", st->score);
-	chain_publish_number(st->slot, "spamd.required", st->required);
+	chain_publish_number(st->slot, "spamd.spam", st->reply.spam);
+	chain_publish_number(st->slot, "spamd.score", st->reply.score);
+	chain_publish_number(st->slot, "spamd.required", st->reply.required);
 	if (st->spamd->settings->edits)
 		take_fields(st);
 	else
-		publish_symbols(st->slot, st->body, st->bodylen);
+		publish_symbols(st->slot, st->body, st->reply.body);
 	free(st->body);
 	st->body = NULL;
 	return judge(st);
