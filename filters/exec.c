@@ -20,6 +20,7 @@
  */
 
 #include <sys/queue.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -93,6 +94,18 @@ struct exec_txn {
 
 /* Setting up */
 
+/* False: errno. To root everything is executable, directories as well. */
+static bool
+is_program(const char *path)
+{
+	struct stat st;
+
+	if (access(path, X_OK) == -1 || stat(path, &st) == -1)
+		return false;
+	errno = EACCES;
+	return S_ISREG(st.st_mode);
+}
+
 static int
 exec_setup(struct filter_instance *self, const void *settings,
     const struct filter_host *host, char **why)
@@ -104,7 +117,7 @@ exec_setup(struct filter_instance *self, const void *settings,
 		*why = xstrdup("command: the path of a program is missing");
 		return -1;
 	}
-	if (access(s->command.v[0], X_OK) == -1) {
+	if (!is_program(s->command.v[0])) {
 		*why = xasprintf("command: cannot run %s: %s",
 		    s->command.v[0], strerror(errno));
 		return -1;

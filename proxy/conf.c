@@ -212,6 +212,7 @@ static struct conf_listener *
 add_listener(struct loader *l, const char *name, struct place at)
 {
 	struct conf_listener *new;
+	struct netaddr first;
 	const char *why;
 
 	l->c->listeners = xrealloc(l->c->listeners,
@@ -221,6 +222,10 @@ add_listener(struct loader *l, const char *name, struct place at)
 	setting_defaults(listen_rows, new);
 	if ((why = where_of_listener(&new->where, name)) != NULL)
 		mistake_add(&l->m, at, "listen \"%s\": %s", name, why);
+	else if (new->where.kind == WHERE_TCP &&
+	    where_resolve(&new->where, &first, 1, &why) < 1)
+		mistake_add(&l->m, at, "listen \"%s\" is not known: %s", name,
+		    why);
 	return new;
 }
 
@@ -370,9 +375,12 @@ resolve(struct loader *l, struct conf_backend_address *a, struct place at)
 	n = where_resolve(&a->where, found, ADDRESSES_MAX, &why);
 	if (n <= 0) {
 		mistake_add(&l->m, at, "address: \"%s\" is not known: %s",
-		    a->where.host, n < 0 ? why : "no address");
+		    a->where.text, n < 0 ? why : "no address");
 		return;
 	}
+	if (found[0].port == 0)
+		mistake_add(&l->m, at, "address: \"%s\": nobody has port 0",
+		    a->where.text);
 	a->addrs = xmalloc((size_t)n * sizeof(found[0]));
 	memcpy(a->addrs, found, (size_t)n * sizeof(found[0]));
 	a->naddrs = n;
@@ -563,20 +571,29 @@ load_backends(struct loader *l)
 
 /* Routes */
 
-static int
-compare_routes(const void *a, const void *b)
+/* The first route whose domain is not less than this one: they are sorted. */
+static size_t
+route_place(const struct conf *c, const char *domain)
 {
-	return strcmp(((const struct conf_route *)a)->domain,
-	    ((const struct conf_route *)b)->domain);
+	size_t from = 0, to = c->nroutes, middle;
+
+	while (from < to) {
+		middle = from + (to - from) / 2;
+		if (strcmp(c->routes[middle].domain, domain) < 0)
+			from = middle + 1;
+		else
+			to = middle;
+	}
+	return from;
 }
 
 static const struct conf_route *
 route_find(const struct conf *c, const char *domain)
 {
-	struct conf_route key = { .domain = (char *)domain };
+	size_t i = route_place(c, domain);
 
-	return c->nroutes == 0 ? NULL : bsearch(&key, c->routes, c->nroutes,
-	    sizeof(key), compare_routes);
+	return i < c->nroutes && strcmp(c->routes[i].domain, domain) == 0 ?
+	    &c->routes[i] : NULL;
 }
 
 int
@@ -608,16 +625,18 @@ no_backend(struct loader *l, cfg_t *s, const char *name)
 }
 
 static void
-add_route(struct loader *l, char *domain, size_t backend)
+add_route(struct conf *c, char *domain, size_t backend)
 {
-	l->c->routes = xrealloc(l->c->routes,
-	    (l->c->nroutes + 1) * sizeof(l->c->routes[0]));
-	l->c->routes[l->c->nroutes++] = (struct conf_route){
+	size_t i = route_place(c, domain);
+
+	c->routes = xrealloc(c->routes,
+	    (c->nroutes + 1) * sizeof(c->routes[0]));
+	memmove(&c->routes[i + 1], &c->routes[i],
+	    (c->nroutes - i) * sizeof(c->routes[0]));
+	c->routes[i] = (struct conf_route){
 		.domain = domain, .backend = backend
 	};
-	/* Sorted at once, so that a second one of the same name is seen. */
-	qsort(l->c->routes, l->c->nroutes, sizeof(l->c->routes[0]),
-	    compare_routes);
+	c->nroutes++;
 }
 
 static void
@@ -642,7 +661,7 @@ load_route(struct loader *l, cfg_t *s)
 	else if ((i = conf_find_backend(l->c, d.backend)) == -1)
 		no_backend(l, s, d.backend);
 	if (domain != NULL && i != -1)
-		add_route(l, domain, (size_t)i);
+		add_route(l->c, domain, (size_t)i);
 	else
 		free(domain);
 	setting_fini(route_rows, &d);

@@ -15,6 +15,8 @@
 #include "base/mem.h"
 #include "proxy/conf_impl.h"
 
+#define REPEATS_MAX	100	/* mistakes that are looked at for another */
+
 static void
 add(struct mistakes *m, int line, char *text)
 {
@@ -114,12 +116,15 @@ sort(struct mistakes *m)
 	}
 }
 
+/* Each pass of conf_parse() tells of what the others have told, too; that is
+   near. A table may have a million of other mistakes in the same line. */
 static bool
 is_repeated(const struct mistakes *m, size_t i)
 {
 	size_t j;
 
-	for (j = 0; j < i; j++)
+	for (j = i; j-- > 0 && i - j <= REPEATS_MAX &&
+	    m->v[j].line == m->v[i].line;)
 		if (strcmp(m->v[j].text, m->v[i].text) == 0)
 			return true;
 	return false;

@@ -40,12 +40,19 @@ struct unknown {
 	bool		 quiet;			/* no mistake of its own */
 };
 
+/* A block that was begun, for a second one of its title. */
+struct begun {
+	char	*section, *title;		/* ours */
+};
+
 struct parser {
 	const struct setting	*rows;
 	const struct conf_block	*blocks;
 	struct mistakes		*m;
 	struct unknown		*unknown;
 	size_t			 nunknown;
+	struct begun		*begun;		/* in this pass */
+	size_t			 nbegun;
 	bool			 again;		/* something became known */
 };
 
@@ -73,6 +80,42 @@ on_value(cfg_t *s, cfg_opt_t *opt, const char *text, void *result)
 	v->line = s->line;
 	*(void **)result = v;
 	return 0;
+}
+
+/*
+ * The start of a block that we know. Of two with one title libconfuse has the
+ * second only; it could refuse that itself, but would read no further.
+ */
+static int
+on_block(cfg_t *s, cfg_opt_t *opt, const char *text, void *result)
+{
+	struct parser *p = parser;
+	size_t i;
+
+	for (i = 0; i < p->nbegun; i++) {
+		if (strcmp(p->begun[i].section, s->name) != 0 ||
+		    strcmp(p->begun[i].title, s->title) != 0)
+			continue;
+		mistake_add(p->m, (struct place){ .line = s->line },
+		    "a second block \"%s\"", s->title);
+		return on_value(s, opt, text, result);
+	}
+	p->begun = xrealloc(p->begun, (p->nbegun + 1) * sizeof(p->begun[0]));
+	p->begun[p->nbegun++] = (struct begun){
+		.section = xstrdup(s->name), .title = xstrdup(s->title),
+	};
+	return on_value(s, opt, text, result);
+}
+
+static void
+forget_begun(struct parser *p)
+{
+	while (p->nbegun > 0) {
+		free(p->begun[--p->nbegun].section);
+		free(p->begun[p->nbegun].title);
+	}
+	free(p->begun);
+	p->begun = NULL;
 }
 
 /* Unknown names */
@@ -226,8 +269,6 @@ on_error(cfg_t *s, const char *fmt, va_list ap)
 	}
 	if (is_error(fmt, "no such option"))
 		on_unknown(parser, s, name);
-	else if (is_error(fmt, "found duplicate title"))
-		mistake_add(parser->m, at, "a second block \"%s\"", name);
 	else if (!(is_error(fmt, "missing equal sign") &&
 	    reshape(parser, s, name, SHAPE_VALUE, SHAPE_TITLED_BLOCK)) &&
 	    !(is_error(fmt, "missing title") &&
@@ -329,10 +370,9 @@ options_new(const struct parser *p)
 	add_names(p, &o, "root", p->rows);
 	for (b = p->blocks; b->name != NULL; b++) {
 		inside = (struct options){ 0 };
-		option_add_start(&inside, on_value);
+		option_add_start(&inside, on_block);
 		add_names(p, &inside, b->name, b->rows);
-		option_add_block(&o, b->name, inside.v,
-		    CFGF_TITLE | CFGF_NO_TITLE_DUPES);
+		option_add_block(&o, b->name, inside.v, CFGF_TITLE);
 	}
 	return o;
 }
@@ -364,6 +404,7 @@ parse_once(struct parser *p, const char *text)
 		root = NULL;
 	}
 	parser = NULL;
+	forget_begun(p);
 	return root;
 }
 

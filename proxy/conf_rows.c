@@ -136,6 +136,20 @@ check_dns_server(const char *text)
 	return NULL;
 }
 
+/* RFC 8601 would take anything in quotes; a field that has it then would be
+   nobody's who writes it without. */
+static const char *
+check_authserv_id(const char *text)
+{
+	size_t len = strcspn(text, "()<>@,;:\\\"/[]?=");
+	const char *p;
+
+	for (p = text; *p > ' ' && *p < 127; p++)
+		;
+	return *p == '\0' && text[len] == '\0' && len > 0 ? NULL :
+	    "is not a name of a service (try mx1.example.org)";
+}
+
 /* Files and users */
 
 static const char *

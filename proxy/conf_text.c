@@ -100,6 +100,8 @@ strip_comments(char *text, char *end, char **at)
 
 	if ((*at = memchr(text, '\0', (size_t)(end - text))) != NULL)
 		return "a NUL octet";
+	if (starts(text, end, "\xef\xbb\xbf"))	/* of editors on Windows */
+		blank(text, text + 3);
 	for (p = text; p < end; p = q) {
 		q = p + 1;
 		*at = p;

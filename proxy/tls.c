@@ -22,6 +22,7 @@
 
 #include <openssl/err.h>
 #include <openssl/evp.h>
+#include <openssl/pem.h>
 #include <openssl/x509v3.h>
 
 #include "base/mem.h"
@@ -101,6 +102,33 @@ set_session_id_context(SSL_CTX *ctx, const char *name)
 	    0 : -1;
 }
 
+/* OpenSSL's words for a file without what is looked for help nobody. */
+static bool
+finds_none(void)
+{
+	unsigned long e = ERR_peek_error();
+	bool none = ERR_GET_REASON(e) == ERR_R_UNSUPPORTED ||
+	    (ERR_GET_LIB(e) == ERR_LIB_PEM &&
+	    ERR_GET_REASON(e) == PEM_R_NO_START_LINE);
+
+	if (none)
+		ERR_clear_error();
+	return none;
+}
+
+/* What is wrong with the certificate; ours to free. */
+static char *
+why_no_certificate(const char *file)
+{
+	char text[TLS_ERROR_ROOM];
+
+	if (finds_none())
+		return xasprintf("no certificate in %s (PEM begins with "
+		    "-----BEGIN CERTIFICATE-----)", file);
+	return xasprintf("cannot read certificate %s: %s", file,
+	    tls_error(text, sizeof(text)));
+}
+
 /* What is wrong with the key; ours to free. */
 static char *
 why_no_key(const char *certificate, const char *key, bool asked)
@@ -118,6 +146,10 @@ why_no_key(const char *certificate, const char *key, bool asked)
 		return xasprintf("the key in %s does not match the "
 		    "certificate in %s", key, certificate);
 	}
+	if (finds_none())
+		return xasprintf("no key in %s (PEM begins with -----BEGIN "
+		    "PRIVATE KEY-----)%s", key, strcmp(key, certificate) == 0 ?
+		    ": set tls-key" : "");
 	return xasprintf("cannot read key %s: %s", key,
 	    tls_error(text, sizeof(text)));
 }
@@ -126,13 +158,11 @@ why_no_key(const char *certificate, const char *key, bool asked)
 static int
 load_keys(SSL_CTX *ctx, const char *certificate, const char *key, char **why)
 {
-	char text[TLS_ERROR_ROOM];
 	bool asked = false;
 	int r;
 
 	if (SSL_CTX_use_certificate_chain_file(ctx, certificate) != 1) {
-		*why = xasprintf("cannot read certificate %s: %s", certificate,
-		    tls_error(text, sizeof(text)));
+		*why = why_no_certificate(certificate);
 		return -1;
 	}
 	SSL_CTX_set_default_passwd_cb_userdata(ctx, &asked);

@@ -8,6 +8,7 @@
 
 #include "rules/remote.h"
 
+#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -20,6 +21,16 @@
 #define TCP_MAX		4096
 
 /* Where it is */
+
+/* The name of a service is looked up later, with the host. */
+static bool
+is_port(const char *text)
+{
+	size_t digits = strspn(text, "0123456789");
+	long port = digits <= 5 ? strtol(text, NULL, 10) : 0;
+
+	return text[digits] == '\0' && port > 0 && port <= UINT16_MAX;
+}
 
 /* "HOST:PORT" with an IPv6 host in brackets. */
 static int
@@ -34,6 +45,10 @@ parse_place(struct remote *r, struct slice s, const char **why)
 	}
 	host = (size_t)(colon - s.p);
 	r->port = xstrndup(colon + 1, s.len - host - 1);
+	if (isdigit((unsigned char)*r->port) && !is_port(r->port)) {
+		*why = "not a port";
+		return -1;
+	}
 	if (s.p[0] == '[' && s.p[host - 1] == ']' && host > 2)
 		r->host = xstrndup(s.p + 1, host - 2);
 	else

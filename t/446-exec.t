@@ -244,6 +244,7 @@ subtest 'only so many' => sub {
 my @bad = (
 	['x', qr/filter "f": command: the path of a program is missing/],
 	['/nonexistent', qr/filter "f": command: cannot run \/nonexistent: No such file/],
+	['/', qr{filter "f": command: cannot run /: Permission denied}],
 );
 for (@bad) {
 	my $p = Proxy->prepare(backend => $mta->address,

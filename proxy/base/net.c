@@ -177,7 +177,7 @@ is_port(const char *text)
 	if (text[digits] == '\0')
 		return digits > 0 && digits <= 5 &&
 		    strtol(text, NULL, 10) <= UINT16_MAX;
-	return text[strspn(text, "abcdefghijklmnopqrstuvwxyz"
+	return text[0] != '-' && text[strspn(text, "abcdefghijklmnopqrstuvwxyz"
 	    "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_")] == '\0';
 }
 

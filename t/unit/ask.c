@@ -205,6 +205,8 @@ test_bad(void)
 		    "union:{static:x}}}}}}}}}", "{union:{static:x}}: tables "
 		    "within tables, more than 8 deep" },
 		{ "tcp:x", "x: no HOST:PORT" },
+		{ "tcp:x:65536", "x:65536: not a port" },
+		{ "socketmap:inet:x:0:y", "inet:x:0:y: not a port" },
 		{ "socketmap:x", "x: no name of a map at the end (try "
 		    "inet:127.0.0.1:8891:name)" },
 	};

@@ -125,7 +125,19 @@ static const struct {
 	{ "list for a single value", "hostname = { a }\n" BLOCKS,
 	    "c:1: unexpected token '{'\n" },
 	{ "the same block twice", BLOCKS "\nbackend b { }\n",
-	    "c:5: a second block \"b\"\n" },
+	    "c:5: a second block \"b\"\n"
+	    "c:5: backend \"b\" has no address\n" },
+	{ "blocks twice hide nothing", BLOCKS "listen \"unix:/m\" { nul = 1 }\n"
+	    "backend b { address = \"unix:/b\" } backend b { adress = x }\n"
+	    "workers = x\n",
+	    "c:4: unknown setting \"nul\" in \"listen\"\n"
+	    "c:5: a second block \"b\"\n"
+	    "c:5: unknown setting \"adress\" in \"backend\" "
+	    "(did you mean \"address\"?)\n"
+	    "c:5: backend \"b\" has no address\n"
+	    "c:6: workers: \"x\" is not a number (try 20)\n" },
+	{ "a byte order mark", "\xef\xbb\xbf" "workers = x\n" BLOCKS,
+	    "c:1: workers: \"x\" is not a number (try 20)\n" },
 	{ "error after unknown names", "xyzzy = 1\n}\n",
 	    "c:1: unknown setting \"xyzzy\"\n"
 	    "c:2: unexpected closing brace\n" },
@@ -136,6 +148,9 @@ static const struct {
 	    "(try mx1.example.org)\n" },
 	{ "hostname with a hyphen at the end", BLOCKS "hostname = a-.b\n",
 	    "c:4: hostname: \"a-.b\" is not a host name "
+	    "(try mx1.example.org)\n" },
+	{ "authserv-id", BLOCKS "authserv-id = \"mx; a\"\n",
+	    "c:4: authserv-id: \"mx; a\" is not a name of a service "
 	    "(try mx1.example.org)\n" },
 	{ "user", BLOCKS "user = \"no one\"\n",
 	    "c:4: user: \"no one\" is not a user of this system\n" },
@@ -208,6 +223,10 @@ static const struct {
 	    "unix:PATH\n"
 	    "c:7: listen \"mx\": a listener is ADDRESS:PORT or "
 	    "unix:PATH\n" },
+	{ "a listener of nowhere", BLOCKS
+	    "listen \"127.0.0.1:no-such-service\" { }\n",
+	    "c:4: listen \"127.0.0.1:no-such-service\" is not known: "
+	    "Servname not supported for ai_socktype\n" },
 	{ "STARTTLS without a certificate", BLOCKS
 	    "listen \"unix:/m\" {\n starttls = required\n}\n",
 	    "c:5: starttls needs tls-certificate\n" },
@@ -223,6 +242,13 @@ static const struct {
 	    "listen \"unix:/m\" {\n tls-certificate = nothing\n}\n",
 	    "c:5: cannot read certificate nothing: "
 	    "No such file or directory\n" },
+	{ "a certificate without its key", BLOCKS
+	    "listen \"unix:/m\" {\n tls-certificate = cert\n}\n"
+	    "listen \"unix:/n\" {\n tls-certificate = key\n}\n",
+	    "c:5: no key in cert (PEM begins with -----BEGIN PRIVATE "
+	    "KEY-----): set tls-key\n"
+	    "c:8: no certificate in key (PEM begins with -----BEGIN "
+	    "CERTIFICATE-----)\n" },
 	{ "a key of another", BLOCKS "listen \"unix:/m\" {\n"
 	    " tls-certificate = cert\n tls-key = other\n}\n",
 	    "c:5: the key in other does not match the certificate in "
@@ -245,12 +271,15 @@ static const struct {
 	{ "no address", BLOCKS "backend d {\n}\n",
 	    "c:4: backend \"d\" has no address\n" },
 	{ "bad addresses", BLOCKS "backend d {\n address = { \"x\",\n \"mx\","
-	    " \"lmtp+mx\", \"127.0.0.1:no-such-service\" }\n}\n",
+	    " \"lmtp+mx\", \"127.0.0.1:no-such-service\", \"[::1]:0\","
+	    " \"[::1]:-1\" }\n}\n",
 	    "c:5: address: \"x\": no port\n"
 	    "c:6: address: \"mx\": mx is not available in this version\n"
 	    "c:6: address: \"lmtp+mx\": mx is not available in this version\n"
-	    "c:6: address: \"127.0.0.1\" is not known: "
-	    "Servname not supported for ai_socktype\n" },
+	    "c:6: address: \"127.0.0.1:no-such-service\" is not known: "
+	    "Servname not supported for ai_socktype\n"
+	    "c:6: address: \"[::1]:0\": nobody has port 0\n"
+	    "c:6: address: \"[::1]:-1\": not a port\n" },
 	{ "open relay", BLOCKS "backend d {\n address = \"unix:/b\"\n"
 	    " identity = \"none\"\n}\nbackend e { address = \"unix:/b\"\n"
 	    " identity = \"xforward\" }\n",

@@ -89,14 +89,14 @@ test_loading(void)
 	refused(ctx, why, "cannot read certificate ", "/nonexistent",
 	    ": No such file or directory", "a file that is not there");
 	ctx = tls_server("l", cert_file, NULL, &why);
-	refused(ctx, why, "cannot read key ", cert_file, ": unsupported",
-	    "no key");
+	refused(ctx, why, "no key in ", cert_file, " (PEM begins with "
+	    "-----BEGIN PRIVATE KEY-----): set tls-key", "no key");
 	ctx = tls_server("l", key_file, key_file, &why);
-	refused(ctx, why, "cannot read certificate ", key_file,
-	    ": no start line", "no certificate");
+	refused(ctx, why, "no certificate in ", key_file, " (PEM begins with "
+	    "-----BEGIN CERTIFICATE-----)", "no certificate");
 	ctx = tls_server("l", junk_file, key_file, &why);
-	refused(ctx, why, "cannot read certificate ", junk_file,
-	    ": no start line", "junk");
+	refused(ctx, why, "no certificate in ", junk_file, " (PEM begins with "
+	    "-----BEGIN CERTIFICATE-----)", "junk");
 	both = xasprintf("%s does not match the certificate in %s",
 	    other_key_file, cert_file);
 	ctx = tls_server("l", cert_file, other_key_file, &why);
