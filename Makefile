@@ -227,7 +227,6 @@ SRCS = \
 	proxy/session_rewrite.c \
 	proxy/intake_edit.c \
 	proxy/intake_octets.c \
-	proxy/session_octets.c \
 	proxy/envelope.c \
 	proxy/session_received.c \
 	proxy/session_quarantine.c \
@@ -253,6 +252,7 @@ SRCS = \
 	proxy/master.c \
 	proxy/agree.c \
 	proxy/rehearsal.c \
+	proxy/milterd_fields.c \
 	proxy/milterd_plan.c \
 	proxy/milterd_content.c \
 	proxy/milterd_facts.c \

@@ -24,6 +24,8 @@
 
 #include "base/mem.h"
 #include "base/spool.h"
+#include "filters/header.h"
+#include "proxy/intake.h"
 #include "proxy/milterd_impl.h"
 #include "smtp/reply.h"
 
@@ -188,6 +190,7 @@ session_make(SMFICTX *ctx)
 	pthread_cond_init(&s->answered, &attr);
 	pthread_condattr_destroy(&attr);
 	buf_init(&s->in, CONTENT_ROOM);
+	buf_init(&s->header, 2 * HEADER_OCTETS_MAX);
 	smfi_setpriv(ctx, s);
 	return s;
 }
@@ -390,6 +393,7 @@ on_close(SMFICTX *ctx)
 	free_macros(s);
 	free(s->call.reply);
 	buf_fini(&s->in);
+	buf_fini(&s->header);
 	plan_clear(&s->plan);
 	s->magic = 0;
 	free(s);
@@ -455,9 +459,12 @@ add_value(struct buf *b, const char *p)
 static void
 add_field(struct milterd_session *s, const char *name, const char *value)
 {
+	size_t before = s->in.len;
+
 	buf_addf(&s->in, "%s:%s", name, s->leadspc ? "" : " ");
 	add_value(&s->in, value);
 	buf_add(&s->in, "\r\n", 2);
+	s->header_octets += s->in.len - before;
 	s->nfields++;
 }
 
@@ -490,6 +497,7 @@ on_eoh(SMFICTX *ctx)
 	if (s == NULL)
 		return SMFIS_CONTINUE;
 	buf_add(&s->in, "\r\n", 2);
+	s->header_octets += 2;
 	return SMFIS_NOREPLY;
 }
 
@@ -551,7 +559,7 @@ do_op(SMFICTX *ctx, const struct milterd_session *s,
 	case OP_QUARANTINE:
 		return smfi_quarantine(ctx, o->value);
 	case OP_BODY:
-		return replace_body(ctx, s->spool, o->offset);
+		return replace_body(ctx, s->intake->spool, o->offset);
 	}
 	return MI_FAILURE;
 }

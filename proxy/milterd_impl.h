@@ -35,7 +35,7 @@
 
 struct control;
 struct sockaddr;
-struct spool;
+struct intake;
 
 /* What sessions share that began with the same configuration. */
 struct milterd_era {
@@ -162,7 +162,12 @@ struct milterd_session {
 	struct buf		 in;		/* content that is to be fed;
 						   the thread adds to it */
 	unsigned		 nfields;	/* that came; the thread counts */
-	struct spool		*spool;		/* ours; NULL: not held */
+	size_t			 header_octets;	/* … and their octets, with the
+						   empty line */
+	struct buf		 header;	/* as it came, if it is held */
+	struct intake		*intake;	/* ours; NULL: not held */
+	bool			 changed;	/* what is held is another … */
+	bool			 body_changed;	/* … in its body, too */
 	uint64_t		 size;		/* of the content so far */
 	bool			 too_big;
 	bool			 no_room;	/* the spool failed */
@@ -224,8 +229,16 @@ void facts_free(struct milterd_session *s);
 const char *content_authserv_id(const struct milterd_era *e);
 /* May a message be changed? Then all of it is kept until that is known. */
 bool content_is_held(const struct milterd_era *e);
-/* Take what is in s->in into the spool. */
+/* Take what is in s->in, if it is to be held. */
 void content_keep(struct milterd_session *s);
+/* Where the next round of filters has it from. */
+extern const struct chain_source content_source;
+/* Do what is left to do of the filters' edits. NULL, or a reply that refuses
+   the message; static. */
+const char *content_edit(struct milterd_session *s);
+/* The calls that tell the MTA what has become of it. NULL, or why it cannot be
+   told; static. */
+const char *content_plan(struct milterd_session *s);
 void content_drop(struct milterd_session *s);
 
 /* milterd_plan.c */
@@ -235,5 +248,22 @@ unsigned long plan_actions(const struct milterd_era *e);
    it: it cannot be. */
 const char *plan_make(struct milterd_session *s);
 void plan_clear(struct milterd_plan *p);
+/* name and value are the plan's from now on. */
+void plan_add(struct milterd_plan *p, int kind, int index, char *name,
+    char *value);
+
+/* milterd_fields.c */
+struct fields_job {
+	struct slice	 from, to;	/* headers, perhaps with what follows */
+	unsigned	 nfields;	/* of from, as the MTA counts them */
+	size_t		 place;		/* so many of to are above the MTA's
+					   own Received */
+	bool		 leadspc;	/* the MTA leaves spaces alone */
+};
+/* Add the calls that make the one header of the other. -1: the MTA has counted
+   other fields. */
+int fields_plan(struct milterd_plan *p, const struct fields_job *job);
+/* The octets of the header at the start of this, with its empty line. */
+size_t fields_octets(const char *p, size_t len);
 
 #endif

@@ -64,8 +64,7 @@ plan_clear(struct milterd_plan *p)
 	p->ops = NULL;
 }
 
-/* name and value are the plan's from now on. */
-static void
+void
 plan_add(struct milterd_plan *p, int kind, int index, char *name, char *value)
 {
 	p->ops = xrealloc(p->ops, (p->n + 1) * sizeof(p->ops[0]));
@@ -197,18 +196,22 @@ refuse(struct milterd_session *s, const char *why)
 const char *
 plan_make(struct milterd_session *s)
 {
-	const char *why;
+	const char *why = NULL, *refusal;
 	struct envelope e;
 
 	plan_clear(&s->plan);
+	if ((refusal = content_edit(s)) != NULL)
+		return refusal;
 	envelope_make(&e, s->txn);
 	s->nothing_left = e.n == 0;
 	plan_quarantine(s);
 	if (e.changed)
 		plan_envelope(s, &e);
-	if (envelope_needs_utf8(&e, s->txn) && e.changed)
+	if (e.changed && envelope_needs_utf8(&e, s->txn))
 		why = "an address needs SMTPUTF8";
-	else
+	if (why == NULL)
+		why = content_plan(s);
+	if (why == NULL)
 		why = objection(s);
 	envelope_fini(&e);
 	return why != NULL ? refuse(s, why) : NULL;

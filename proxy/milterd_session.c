@@ -300,6 +300,7 @@ serve_connect(struct milterd_session *s)
 	log_connect(s);
 	s->chain = chain_new(&s->era->listener->filters, &s->facts, on_answer,
 	    s);
+	chain_set_source(s->chain, &content_source);
 	go_on(s, chain_connect(s->chain), after_question);
 }
 
