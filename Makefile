@@ -45,7 +45,7 @@ PKG_CFLAGS := $(shell for p in $(PKGS); do pkg-config --cflags $$p; done \
 PKG_LIBS   := $(shell pkg-config --libs $(PKGS) 2>/dev/null)
 override CPPFLAGS += -I. -Iproxy -It -D_GNU_SOURCE $(PKG_CFLAGS)
 override CPPFLAGS += $(if $(LIBHS),-DHAVE_LIBHS)
-override LDLIBS   += $(PKG_LIBS) -ldb -lunistring -pthread
+override LDLIBS   += $(PKG_LIBS) -lmilter -ldb -lunistring -pthread
 O         = obj
 PROG      = vratar
 ifeq ($(SAN),1)
@@ -227,7 +227,9 @@ SRCS = \
 	proxy/session_filters.c \
 	proxy/session_edit.c \
 	proxy/session_rewrite.c \
-	proxy/session_octets.c \
+	proxy/intake_edit.c \
+	proxy/intake_octets.c \
+	proxy/envelope.c \
 	proxy/session_received.c \
 	proxy/session_quarantine.c \
 	proxy/hosts.c \
@@ -252,6 +254,16 @@ SRCS = \
 	proxy/master.c \
 	proxy/agree.c \
 	proxy/rehearsal.c \
+	proxy/milterd_fields.c \
+	proxy/milterd_plan.c \
+	proxy/milterd_content.c \
+	proxy/milterd_facts.c \
+	proxy/milterd_session.c \
+	proxy/milterd_gate.c \
+	proxy/milterd_socket.c \
+	proxy/milterd_keeper.c \
+	proxy/milterd.c \
+	proxy/cmd_milter.c \
 	proxy/cmd_check.c \
 	proxy/cmd_test.c \
 	proxy/cmd_serve.c \

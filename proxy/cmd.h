@@ -10,6 +10,7 @@
 int cmd_serve(int argc, char **argv);
 int cmd_test(int argc, char **argv);
 int cmd_check(int argc, char **argv);
+int cmd_milter(int argc, char **argv);
 int cmd_sink(int argc, char **argv);
 int cmd_table(int argc, char **argv);
 int cmd_rules(int argc, char **argv);

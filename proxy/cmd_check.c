@@ -1,8 +1,8 @@
 /*
  * cmd_check - "vratar check": would this configuration start?
  *
- * It reads, loads and resolves everything as serve does, and binds and forks
- * nothing. Silence is good news; mistakes are on standard error.
+ * It reads, loads and resolves everything as serve does, or milter, and binds
+ * and forks nothing. Silence is good news; mistakes are on standard error.
  */
 
 #include "proxy/cmd.h"
@@ -30,13 +30,20 @@ check_policies(const struct conf *c)
 int
 cmd_check(int argc, char **argv)
 {
+	bool milter = false;
+	const struct conf_flag flags[] = {
+		{ "--milter", &milter },
+		{ NULL, NULL }
+	};
 	struct conf_options o;
 	struct conf *c;
 	int r;
 
-	r = conf_getopt(&o, argc, argv, NULL, stderr);
+	r = conf_getopt(&o, argc, argv, flags, stderr);
 	if (r != 0)
 		return r == 1 ? 0 : 2;
+	if (milter)
+		o.milter = "milter";
 	if (conf_is_alone(&o))
 		conf_make_up(&o);
 	tls_init();

@@ -170,7 +170,7 @@ load_recipients(struct loader *l)
 {
 	struct table **t = &l->c->recipients;
 
-	if (l->c->recipients_spec == NULL)
+	if (l->c->recipients_spec == NULL || l->o->milter != NULL)
 		return;
 	*t = table_open_strict(l->c->recipients_spec, on_table_mistake, l);
 }
@@ -220,6 +220,8 @@ add_listener(struct loader *l, const char *name, struct place at)
 	new = &l->c->listeners[l->c->nlisteners++];
 	*new = (struct conf_listener){ .name = xstrdup(name) };
 	setting_defaults(listen_rows, new);
+	if (l->o->milter != NULL)
+		return new;		/* it is not bound */
 	if ((why = where_of_listener(&new->where, name)) != NULL)
 		mistake_add(&l->m, at, "listen \"%s\": %s", name, why);
 	else if (new->where.kind == WHERE_TCP &&
@@ -341,10 +343,13 @@ load_listeners(struct loader *l)
 	for (i = 0; (s = conf_section(l->root, "listen", i)) != NULL; i++) {
 		new = add_listener(l, cfg_title(s), at_line(conf_start(s)));
 		conf_apply(s, listen_rows, new, &l->m);
-		load_listener_tls(l, new, s);
+		if (l->o->milter == NULL)
+			load_listener_tls(l, new, s);
 		check_chain(l, new, s);
 	}
-	if (i == 0)
+	if (i == 0 && l->o->milter != NULL)
+		add_listener(l, l->o->milter, at_line(0));
+	else if (i == 0)
 		mistake_add(&l->m, at_line(0), "nothing to listen at: add "
 		    "listen \"0.0.0.0:25\" { }, or --listen 0.0.0.0:25");
 }
@@ -492,7 +497,7 @@ static void
 check_open_relay(struct loader *l, const struct conf_backend *b,
     struct place at)
 {
-	if (l->c->relay_set || (b->identity != IDENTITY_NONE &&
+	if (l->o->milter != NULL || l->c->relay_set || (b->identity != IDENTITY_NONE &&
 	    b->identity != IDENTITY_XFORWARD))
 		return;
 	if (l->o->identity != NULL)
@@ -506,7 +511,7 @@ load_backend_tls(struct loader *l, struct conf_backend *b, cfg_t *s)
 {
 	char *why;
 
-	if (b->tls == TLS_OFF)
+	if (b->tls == TLS_OFF || l->o->milter != NULL)
 		return;
 	b->tls_ctx = tls_client(b->tls == TLS_VERIFY, b->tls_ca_file, &why);
 	if (b->tls_ctx != NULL)
@@ -526,7 +531,7 @@ load_backend(struct loader *l, cfg_t *s)
 	conf_apply(s, backend_rows, &d, &l->m);
 	override_identity(l, &d);
 	b = add_backend(l, cfg_title(s), &d);
-	for (i = 0; i < d.addresses.n; i++)
+	for (i = 0; i < d.addresses.n && l->o->milter == NULL; i++)
 		add_address(l, b, d.addresses.v[i],
 		    at_line(conf_line(s, "address", (unsigned)i)));
 	if (d.addresses.n == 0)
@@ -563,7 +568,7 @@ load_backends(struct loader *l)
 	}
 	for (i = 0; (s = conf_section(l->root, "backend", i)) != NULL; i++)
 		load_backend(l, s);
-	if (i == 0)
+	if (i == 0 && l->o->milter == NULL)
 		mistake_add(&l->m, at_line(0), "no backend: add "
 		    "backend \"NAME\" { address = \"HOST:PORT\" }, "
 		    "or --backend HOST:PORT");

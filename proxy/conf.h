@@ -159,6 +159,10 @@ struct conf_options {
 	const char	 *policy;	/* replaces all filters and chains */
 	const char	**set;		/* KEY=VALUE, any top-level setting */
 	size_t		  nset;
+	/* The chain is for an MTA that asks us here ("unix:PATH"): nobody else
+	   connects to us, and we connect to no backend. What belongs to that
+	   may be missing, and is not loaded. NULL: we are the proxy. */
+	const char	 *milter;	/* not ours, unlike the others */
 };
 
 /* A flag that only one verb has: "--foreground". The last has no name. */

@@ -112,6 +112,7 @@ check_quarantine(struct loader *l, const struct filter_conf *f,
     struct place at)
 {
 	if ((f->self.edits & EDIT_BIT(EDIT_QUARANTINE)) != 0 && !f->observe &&
+	    l->o->milter == NULL &&	/* the MTA has a queue for it */
 	    strcmp(l->c->quarantine, "off") == 0)
 		mistake_add(&l->m, at, "filter \"%s\" may want messages held "
 		    "back: set quarantine to where they go (maildir:DIR or "
@@ -388,6 +389,14 @@ warn_of_unasked(struct loader *l)
 	mistakes_write(&w, l->err);
 }
 
+/* There is no listener, because an MTA asks us: it asks all filters. */
+static bool
+is_made_up(const struct loader *l)
+{
+	return l->o->milter != NULL && l->o->policy == NULL &&
+	    l->o->nlisten == 0 && conf_section(l->root, "listen", 0) == NULL;
+}
+
 /* Names that lead nowhere were reported with the listener. */
 void
 conf_load_chains(struct loader *l)
@@ -404,8 +413,10 @@ conf_load_chains(struct loader *l)
 		for (j = 0; l->o->policy == NULL && j < on->chain.n; j++)
 			if ((f = find_filter(l->c, on->chain.v[j])) != NULL)
 				chain_conf_add(&on->filters, f);
+		for (j = 0; is_made_up(l) && j < l->c->nfilters; j++)
+			chain_conf_add(&on->filters, l->c->filters[j]);
 		check_findings(l, on);
 	}
-	if (l->o->policy == NULL && l->m.n == 0)
+	if (l->o->policy == NULL && l->m.n == 0 && !is_made_up(l))
 		warn_of_unasked(l);
 }

@@ -17,6 +17,7 @@ static const struct {
 	const char	*does;
 } verbs[] = {
 	{ "serve", cmd_serve, "relay SMTP sessions to a backend, and filter" },
+	{ "milter", cmd_milter, "filter for Postfix or Sendmail, as a milter" },
 	{ "test",  cmd_test,  "show what would happen to a message, and why" },
 	{ "check", cmd_check, "find all mistakes in the configuration" },
 	{ "sink",  cmd_sink,  "receive mail by SMTP or LMTP into a Maildir" },

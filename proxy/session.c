@@ -69,8 +69,8 @@ session_enter(struct session *s, enum session_state next)
 static void start(struct session *s);
 static void on_reap(void *arg);
 
-static uint64_t
-new_id(void)
+uint64_t
+session_new_id(void)
 {
 	static uint64_t id;
 
@@ -88,7 +88,7 @@ session_new(struct worker *w, const struct conf_listener *l, int fd,
 	struct session *s = xcalloc(1, sizeof(*s));
 
 	s->magic = SESSION_MAGIC;
-	s->id = new_id();
+	s->id = session_new_id();
 	s->w = w;
 	s->conf = w->conf;
 	s->listener = l;

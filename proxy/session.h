@@ -6,6 +6,8 @@
 #ifndef PROXY_SESSION_H
 #define PROXY_SESSION_H
 
+#include <stdint.h>
+
 #include "base/net.h"
 
 struct conf_listener;
@@ -27,6 +29,9 @@ struct session *session_new(struct worker *w, const struct conf_listener *l,
 void session_drain(struct session *s);
 /* The deadline of the drain has passed: close now. */
 void session_abort(struct session *s);
+
+/* An id for a session of this process, unlike those of all others. */
+uint64_t session_new_id(void);
 
 /* The neighbour in w->sessions. */
 struct session *session_next(const struct session *s);

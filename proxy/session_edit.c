@@ -14,132 +14,10 @@
 #include <strings.h>
 
 #include "base/mem.h"
+#include "proxy/envelope.h"
 #include "proxy/session_impl.h"
 
 #define LINE_ROOM	4096
-#define RCPTS_MAX	10000	/* with those that were added */
-
-/* The envelope as it is to be. Strings are the transaction's. */
-struct envelope {
-	const char	*from, *params;
-	struct {
-		const char	*address, *params;
-	}		*rcpts;		/* ours */
-	size_t		 n;
-	bool		 changed;
-};
-
-static void
-add(struct envelope *e, const char *address, const char *params)
-{
-	e->rcpts = xrealloc(e->rcpts, (e->n + 1) * sizeof(e->rcpts[0]));
-	e->rcpts[e->n].address = address;
-	e->rcpts[e->n++].params = params;
-}
-
-/* The case of a domain means nothing, and of local parts next to nothing. */
-static size_t
-find(const struct envelope *e, const char *address)
-{
-	size_t i;
-
-	for (i = 0; i < e->n; i++)
-		if (strcasecmp(e->rcpts[i].address, address) == 0)
-			break;
-	return i;
-}
-
-static void
-start_with(struct envelope *e, const struct txn *t)
-{
-	size_t i;
-
-	*e = (struct envelope){ .from = t->from, .params = t->params };
-	for (i = 0; i < t->nrcpts; i++)
-		if (t->rcpts[i]->state == RCPT_ACCEPTED)
-			add(e, t->rcpts[i]->address, t->rcpts[i]->params);
-}
-
-static void
-add_rcpt(struct envelope *e, const struct txn_edit *edit)
-{
-	if (find(e, edit->value) < e->n || e->n >= RCPTS_MAX)
-		return;
-	add(e, edit->value, edit->name != NULL ? edit->name : "");
-	e->changed = true;
-}
-
-static void
-delete_rcpt(struct envelope *e, const char *address)
-{
-	size_t i;
-
-	while ((i = find(e, address)) < e->n) {
-		memmove(&e->rcpts[i], &e->rcpts[i + 1],
-		    (--e->n - i) * sizeof(e->rcpts[0]));
-		e->changed = true;
-	}
-}
-
-static void
-redirect(struct envelope *e, const char *address)
-{
-	if (e->n == 1 && find(e, address) == 0)
-		return;
-	e->n = 0;
-	add(e, address, "");
-	e->changed = true;
-}
-
-static void
-change_from(struct envelope *e, const struct txn_edit *edit)
-{
-	if (strcmp(e->from, edit->value) == 0 && edit->name == NULL)
-		return;
-	e->from = edit->value;
-	if (edit->name != NULL)
-		e->params = edit->name;
-	e->changed = true;
-}
-
-static void
-apply(struct envelope *e, const struct txn_edit *edit)
-{
-	switch (edit->kind) {
-	case EDIT_ADD_RCPT:
-		add_rcpt(e, edit);
-		break;
-	case EDIT_DELETE_RCPT:
-		delete_rcpt(e, edit->value);
-		break;
-	case EDIT_REDIRECT:
-		redirect(e, edit->value);
-		break;
-	case EDIT_CHANGE_FROM:
-		change_from(e, edit);
-		break;
-	case EDIT_ADD_HEADER:
-	case EDIT_INSERT_HEADER:
-	case EDIT_CHANGE_HEADER:
-	case EDIT_DELETE_HEADER:
-	case EDIT_REPLACE_BODY:
-	case EDIT_QUARANTINE:
-	case EDIT_REPLACE_OCTETS:
-	case EDIT_KINDS:
-		break;		/* of no concern to the envelope */
-	}
-}
-
-static void
-make_envelope(const struct session *s, struct envelope *e)
-{
-	const struct txn *t = s->txn;
-	size_t i;
-
-	start_with(e, t);
-	for (i = 0; i < t->nedits; i++)
-		apply(e, &t->edits[i]);
-}
 
 /* Saying it again */
 
@@ -210,36 +88,12 @@ log_envelope(const struct session *s, const struct envelope *e)
 		    ADDRESS_ROOM));
 }
 
-static bool
-has_utf8(const char *p)
-{
-	for (; *p != '\0'; p++)
-		if ((unsigned char)*p > 127)
-			return true;
-	return false;
-}
-
-/* RFC 6531 3.4: MAIL must say so, and this client's did not. */
-static bool
-needs_utf8(const struct session *s, const struct envelope *e)
-{
-	bool utf8 = has_utf8(e->from);
-	size_t i;
-
-	for (i = 0; i < e->n; i++)
-		utf8 = utf8 || has_utf8(e->rcpts[i].address);
-	return utf8 && !(s->txn->present & 1u << PARAM_SMTPUTF8);
-}
-
 /* True: the content is as it is to be. */
 static bool
 edit_content(struct session *s)
 {
-	const char *refusal;
+	const char *refusal = session_rewrite(s);
 
-	if (!session_wants_rewrite(s))
-		return true;
-	refusal = session_rewrite(s, s->txn->edits, s->txn->nedits, true);
 	if (refusal == NULL)
 		refusal = session_objection(s);
 	if (refusal != NULL)
@@ -272,17 +126,15 @@ quarantine_to(struct session *s, const struct txn_edit *why,
 		session_refuse_content(s, refusal);
 		return;
 	}
-	start_with(&e, s->txn);
-	e.n = 0;
-	add(&e, address, "");
-	if (needs_utf8(s, &e))
+	envelope_make_to(&e, s->txn, address);
+	if (envelope_needs_utf8(&e, s->txn))
 		give_up(s, "an address needs SMTPUTF8", address);
 	else {
 		session_log_quarantine(s, why, address);
 		log_envelope(s, &e);
 		replay(s, &e);
 	}
-	free(e.rcpts);
+	envelope_fini(&e);
 }
 
 static void
@@ -308,7 +160,7 @@ session_edit(struct session *s)
 		quarantine(s, why);
 		return;
 	}
-	make_envelope(s, &e);
+	envelope_make(&e, s->txn);
 	if (e.n == 0)
 		session_discard(s);
 	else if (!edit_content(s))
@@ -317,13 +169,13 @@ session_edit(struct session *s)
 		session_send_approved(s);
 	else if (e.n > 1 && backend_is_lmtp(s->backend))
 		give_up(s, "several recipients for LMTP", e.rcpts[1].address);
-	else if (needs_utf8(s, &e))
+	else if (envelope_needs_utf8(&e, s->txn))
 		give_up(s, "an address needs SMTPUTF8", e.from);
 	else {
 		log_envelope(s, &e);
 		replay(s, &e);
 	}
-	free(e.rcpts);
+	envelope_fini(&e);
 }
 
 bool

@@ -1,11 +1,12 @@
-# Twins - a real Postfix with a milter in smtpd_milters and vratar with the same
-# one: both are to say the same to a client, and the same is to arrive behind
-# them.
+# Twins - a real Postfix with a milter in smtpd_milters, vratar with the same
+# one, and Postfix with "vratar milter" that has it in its chain: all of them are
+# to say the same to a client, and the same is to arrive behind them.
 #
 #	my $twins = Twins->new('127.0.0.1:8891', 'unix:/another/one');
 #	$twins->agree(0, { name => 'reject', from => 'reject' }, …);
 #
-# Of several milters agree() says which one is meant.
+# Of several milters agree() says which one is meant; "one,two" are two of which
+# the second stands behind the first.
 #
 # A case is a message: from is the local part of its sender, so that the milter
 # knows the case. With helo => NAME or client => 127.0.0.N it has a session of its own,
@@ -18,6 +19,7 @@ use Test::More ();
 use Backend;
 use Client;
 use Dns;
+use Milterd;
 use Postfix;
 use Scanned;
 use Wait;
@@ -39,22 +41,41 @@ sub new
 	$self->{behind_postfix} = Backend->start(@options);
 	$self->{behind_us} = Backend->start(@options);
 	my ($relay) = $self->{behind_postfix}->address =~ /:(\d+)$/;
+	$self->{milters} = @milters;
+	$self->{doors} = [map { Milterd->start(
+	    filters => [filters(0, split /,/)]) } @milters];
 	$self->{postfix} = Postfix->start(main => {
 		virtual_mailbox_domains => '', relay_domains => 'example.com',
 		transport_maps => "inline:{ { example.com = smtp:[127.0.0.1]:$relay } }",
 		smtpd_soft_error_limit => 1000, smtpd_hard_error_limit => 1000,
 		smtpd_delay_reject => 'no',
-	}, more => [map { ["-o smtpd_milters=" . (/^unix:/ ? $_ : "inet:$_")] }
-	    @milters]);
+	}, more => [map { ["-o smtpd_milters=" . join ',', map {
+	    /^unix:/ ? $_ : "inet:$_" } split /,/] } @milters,
+	    map { $_->socket } @{$self->{doors}}]);
 	# Clients have no names, which it takes no time to find out.
 	$self->{dns} = Dns->start;
+	my (%chains, $filters);
+	for my $n (0 .. $#milters) {
+		my @each = filters($n, split /,/, $milters[$n]);
+		while (my ($name, $block) = splice @each, 0, 2) {
+			push @{$chains{$n}}, $name;
+			$filters .= "filter \"$name\" { $block }\n";
+		}
+	}
 	$self->{us} = Scanned->start(backend => $self->{behind_us}->address,
-	    chains => { map { $_ => ["milter$_"] } 0 .. $#milters },
+	    chains => \%chains, filters => $filters,
 	    set => { 'error-limit' => 1000,
-	    'dns-servers' => [$self->{dns}->server] },
-	    filters => join '', map { "filter \"milter$_\" { " .
-	    "type = \"milter\" socket = \"$milters[$_]\" }\n" } 0 .. $#milters);
+	    'dns-servers' => [$self->{dns}->server] });
 	return $self;
+}
+
+# Names and texts of filter blocks for these sockets.
+sub filters
+{
+	my ($n, @sockets) = @_;
+
+	return map { ("milter${n}_$_",
+	    "type = \"milter\" socket = \"$sockets[$_]\"") } 0 .. $#sockets;
 }
 
 # Success is success, whatever it is called.
@@ -161,22 +182,40 @@ sub agree
 	my @theirs = play_all($self->{postfix}->address($n + 1), @cases);
 	my @ours = play_all($ours_at, @cases);
 	my %ours = arrived($self->{behind_us});
-	my $due = grep { $theirs[$_] =~ m{/ 250\z} && !$cases[$_]{nothing} }
-	    0 .. $#cases;
-	my %theirs;
+	my %theirs = $self->wait_arrived(\@theirs, @cases);
 
-	Wait::wait_until(sub {
-		%theirs = arrived($self->{behind_postfix});
-		return keys %theirs >= $due;
-	});
+	$self->{behind_postfix}->forget;
+	my @door = play_all($self->{postfix}->address(
+	    $n + 1 + $self->{milters}), @cases);
+	my %door = $self->wait_arrived(\@theirs, @cases);
+
 	local $Test::Builder::Level = $Test::Builder::Level + 1;
 	for my $i (0 .. $#cases) {
 		my $name = $cases[$i]{name};
 		Test::More::is($ours[$i], $theirs[$i], "$name: said");
 		Test::More::is($ours{$i} // 'nothing', $theirs{$i} // 'nothing',
 		    "$name: arrived");
+		Test::More::is($door[$i], $theirs[$i],
+		    "$name: said by way of vratar milter");
+		Test::More::is($door{$i} // 'nothing', $theirs{$i} // 'nothing',
+		    "$name: arrived by way of it");
 	}
 	return scalar keys %theirs;
+}
+
+# What has arrived behind Postfix, once all is there that is due.
+sub wait_arrived
+{
+	my ($self, $said, @cases) = @_;
+	my $due = grep { $said->[$_] =~ m{/ 250\z} && !$cases[$_]{nothing} }
+	    0 .. $#cases;
+	my %by;
+
+	Wait::wait_until(sub {
+		%by = arrived($self->{behind_postfix});
+		return keys %by >= $due;
+	});
+	return %by;
 }
 
 1;
