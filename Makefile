@@ -227,7 +227,8 @@ SRCS = \
 	proxy/session_filters.c \
 	proxy/session_edit.c \
 	proxy/session_rewrite.c \
-	proxy/session_octets.c \
+	proxy/intake_edit.c \
+	proxy/intake_octets.c \
 	proxy/session_received.c \
 	proxy/session_quarantine.c \
 	proxy/hosts.c \

@@ -3,8 +3,8 @@
  * Sendmail and Postfix do, in front of servers that do not.
  *
  * There is one connection for each session, for all its messages. The milter
- * sees the session and its messages as the client sent them: what other filters
- * want changed is not in them. It is asked about a recipient before the
+ * sees the envelope as the client sent it, and the content with what the filters
+ * in front of it have changed. It is asked about a recipient before the
  * backend is, so it may see recipients that the backend then refuses.
  */
 

@@ -328,7 +328,7 @@ find_octet(const struct rewrite *r, uint64_t at)
 {
 	size_t i;
 
-	for (i = 1; i < r->n; i++)
+	for (i = 0; i < r->n; i++)
 		if (r->fields[i].number > 0 && at >= r->fields[i].at &&
 		    at - r->fields[i].at < r->fields[i].len)
 			break;
@@ -355,7 +355,8 @@ replace_octets(struct rewrite *r, const struct txn_edit *e)
 
 	if (e->offset >= r->end)
 		return;
-	i = e->offset < r->start ? 1 : find_octet(r, e->offset);
+	i = e->offset < r->start ? find_number(r, 1) :
+	    find_octet(r, e->offset);
 	if (e->len > 0)
 		insert_lines(r, i, e);
 	if (e->octets == 0)
@@ -412,6 +413,13 @@ complete_line(struct buf *out)
 		buf_add(out, "\r\n", 2);
 }
 
+/* Is there something of it in the new header? */
+static bool
+is_written(const struct field *f)
+{
+	return !f->gone && (f->text != NULL || !f->ours);
+}
+
 static void
 write_out(const struct rewrite *r, bool body, struct buf *out)
 {
@@ -422,7 +430,7 @@ write_out(const struct rewrite *r, bool body, struct buf *out)
 		buf_add(out, r->came.p, r->start);
 	for (i = 0; i < r->n; i++) {
 		f = &r->fields[i];
-		if (f->gone || (f->text == NULL && f->ours))
+		if (!is_written(f))
 			continue;
 		complete_line(out);
 		if (f->text != NULL)
@@ -438,6 +446,29 @@ write_out(const struct rewrite *r, bool body, struct buf *out)
 	}
 }
 
+/* Ours stands first, and is to stand behind so many. */
+static struct field *
+put_ours(struct rewrite *r, size_t place)
+{
+	struct field ours = r->fields[0];
+
+	if (place >= r->n)
+		place = r->n - 1;
+	memmove(&r->fields[0], &r->fields[1], place * sizeof(ours));
+	r->fields[place] = ours;
+	return &r->fields[place];
+}
+
+static size_t
+find_ours(const struct rewrite *r)
+{
+	size_t i, n = 0;
+
+	for (i = 0; !r->fields[i].ours; i++)
+		n += is_written(&r->fields[i]);
+	return n;
+}
+
 enum rewrite_status
 rewrite_header(struct rewrite *r, const struct txn_edit *edits, size_t nedits,
     const struct rewrite_options *o, struct buf *out, size_t *octets)
@@ -445,20 +476,24 @@ rewrite_header(struct rewrite *r, const struct txn_edit *edits, size_t nedits,
 	const struct txn_edit received = {
 		.name = "Received", .value = o->received,
 	};
+	struct field *ours;
 	size_t i;
 
 	finish(r);
 	*octets = r->end + r->empty_line;
 	if (r->too_big || nedits > TXN_EDITS_MAX + TXN_OCTETS_MAX)
 		return REWRITE_TOO_BIG;
+	ours = put_ours(r, o->place != NULL ? *o->place : 0);
 	if (o->received != NULL) {
-		r->fields[0].text = compose(&received, o->smtputf8);
+		ours->text = compose(&received, o->smtputf8);
 		r->changed = true;
 	}
 	for (i = 0; i < nedits; i++)
 		apply(r, &edits[i], o->smtputf8);
 	if (!r->changed && !o->replaced)
 		return REWRITE_SAME;
+	if (o->place != NULL)
+		*o->place = find_ours(r);
 	write_out(r, o->replaced ? o->body : r->body, out);
 	return out->failed || out->len > REWRITE_OCTETS_MAX ?
 	    REWRITE_TOO_BIG : REWRITE_DONE;

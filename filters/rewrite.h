@@ -52,7 +52,10 @@ void rewrite_free(struct rewrite **r);
 bool rewrite_feed(struct rewrite *r, const char *p, size_t len);
 
 struct rewrite_options {
-	const char	*received;	/* value of ours, on top; NULL: none */
+	const char	*received;	/* value of ours; NULL: none */
+	size_t		*place;		/* where it is, written or not: so many
+					   fields are above it, now and
+					   afterwards; NULL: it is on top */
 	bool		 smtputf8;
 	bool		 replaced;	/* the body is another one: the header
 					   is written in any case */

@@ -21,19 +21,6 @@
 
 #define PIECE	32768		/* octets decoded at a time */
 
-void
-intake_free(struct intake **inp)
-{
-	struct intake *in = *inp;
-
-	if (in == NULL)
-		return;
-	*inp = NULL;
-	spool_free(&in->spool);
-	free(in->refusal);
-	free(in);
-}
-
 static bool
 normalizes(const struct session *s)
 {

@@ -235,11 +235,8 @@ needs_utf8(const struct session *s, const struct envelope *e)
 static bool
 edit_content(struct session *s)
 {
-	const char *refusal;
+	const char *refusal = session_rewrite(s);
 
-	if (!session_wants_rewrite(s))
-		return true;
-	refusal = session_rewrite(s, s->txn->edits, s->txn->nedits, true);
 	if (refusal == NULL)
 		refusal = session_objection(s);
 	if (refusal != NULL)

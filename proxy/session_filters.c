@@ -83,6 +83,7 @@ session_start_chain(struct session *s)
 		return;
 	update_facts(s);
 	s->chain = chain_new(&s->listener->filters, &s->facts, on_answer, s);
+	chain_set_source(s->chain, &session_source);
 }
 
 void

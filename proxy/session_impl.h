@@ -10,7 +10,6 @@
  *	session_filters.c	what the filters are asked, and what follows
  *	session_edit.c		what they want changed
  *	session_rewrite.c	… in the content
- *	session_octets.c	… in lines of its body
  *	session_received.c	the Received of ours
  *	session_quarantine.c	a message that is held back
  */
@@ -30,21 +29,19 @@
 #include "base/obj.h"
 #include "filters/chain.h"
 #include "filters/lookup.h"
-#include "filters/hops.h"
 #include "filters/txn.h"
 #include "proxy/backend.h"
 #include "proxy/conf.h"
 #include "proxy/conn.h"
+#include "proxy/intake.h"
 #include "proxy/session.h"
 #include "proxy/worker.h"
 #include "smtp/command.h"
-#include "smtp/dot.h"
 #include "smtp/ext.h"
 #include "smtp/reply.h"
 
 struct quarantine_job;
 struct resolve_query;
-struct spool;
 
 enum session_state {
 	S_PROXY,		/* a PROXY header is to come first */
@@ -89,27 +86,6 @@ struct slot {
 	STAILQ_ENTRY(slot)	 next;
 	bool			 filled;
 	struct buf		 text;
-};
-
-/* Content on its way in: one message. */
-struct intake {
-	struct dot	 dot;
-	struct hops	 hops;		/* of the header */
-	struct spool	*spool;		/* ours; NULL: none of it is held */
-	bool		 binary;	/* BODY=BINARYMIME: octets are octets */
-	bool		 too_big;	/* what follows is not kept */
-	bool		 asked;		/* the filters have not answered */
-	bool		 ended;		/* the end of data was read */
-	bool		 streams;	/* it goes on while it comes; its end
-					   is not yet sent */
-	bool		 bdat;		/* that is how it goes, or went */
-	bool		 dropped;	/* by us, for what is wrong with it */
-	bool		 doomed;	/* what comes is only counted */
-	char		*refusal;	/* the backend's; "CODE text"; ours */
-	uint64_t	 due;		/* clock_ms() by when it is answered */
-	int		 error;		/* errno of the spool; 0: none */
-	uint64_t	 limit;		/* octets; 0: none */
-	uint64_t	 size;		/* octets so far, kept or not */
 };
 
 struct session {
@@ -358,10 +334,15 @@ void session_leave_room(const struct session *s, uint64_t *offered,
     uint64_t theirs);
 /* Is the content in the intake, as a whole, to be changed? */
 bool session_wants_rewrite(const struct session *s);
-/* Do so: the intake's spool has the new content. sent: to the backend, whose
-   limit of size counts. NULL, or a reply that refuses the message. */
-const char *session_rewrite(struct session *s, const struct txn_edit *edits,
-    size_t n, bool sent);
+/* Do what is left to do of the filters' edits, and ours. NULL, or a reply that
+   refuses the message: what they wanted makes it too large, perhaps. */
+const char *session_rewrite(struct session *s);
+/* The same with these fields alone, on top of what came. sent: to the backend,
+   whose limit of size counts. */
+const char *session_put_on_top(struct session *s,
+    const struct txn_edit *fields, size_t n, bool sent);
+/* Where filters of another round have the content from. */
+extern const struct chain_source session_source;
 /* Whose Authentication-Results we take out; NULL: nobody's. */
 const char *session_authserv_id(const struct session *s);
 
@@ -373,21 +354,6 @@ const char *session_mark(struct session *s, const struct txn_edit *why);
 void session_keep(struct session *s, const struct txn_edit *why);
 void session_log_quarantine(const struct session *s,
     const struct txn_edit *why, const char *where);
-
-/* Content on its way into another spool, and the end of it: line ends become CR
-   LF, and the intake knows what the octets are like. 0, or -1 with errno. */
-int session_add_piece(struct intake *in, struct spool *to, const char *p,
-    size_t len);
-int session_end_pieces(struct intake *in, struct spool *to);
-
-/* session_octets.c; edits: n of them */
-/* Does anybody want octets replaced from this one of the content on? */
-bool session_has_body_octets(const struct txn_edit *edits, size_t n,
-    uint64_t body);
-/* The content behind its first body octets, which become the header given, or
-   stay if it is NULL, gets what was asked for. 0, or -1 with errno. */
-int session_replace_octets(struct session *s, const struct txn_edit *edits,
-    size_t n, const struct buf *header, uint64_t body);
 
 /* session_received.c */
 /* The value of our Received for this message; ours to free. */
@@ -411,6 +377,5 @@ void session_start_data(struct session *s);
 void session_start_chunk(struct session *s, uint64_t size, bool last);
 /* Take content from the input; false when more has to come first. */
 bool session_content(struct session *s);
-void intake_free(struct intake **in);
 
 #endif

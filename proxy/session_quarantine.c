@@ -65,7 +65,7 @@ session_mark(struct session *s, const struct txn_edit *why)
 	put_on_top(&b, "X-Quarantine-Reason", xstrdup(why->value));
 	put_on_top(&b, "X-Quarantine-ID", xasprintf("%08llx",
 	    (unsigned long long)s->id));
-	refusal = session_rewrite(s, b.edits, b.n, !kept);
+	refusal = session_put_on_top(s, b.edits, b.n, !kept);
 	for (i = 0; i < b.n; i++)
 		free((char *)b.edits[i].value);
 	return refusal;

@@ -23,7 +23,8 @@
 static bool
 may_stream(const struct session *s, bool bdat)
 {
-	return s->listener->filters.edits == 0 && !session_may_rewrite(s) &&
+	return (s->chain == NULL || chain_edits(s->chain) == 0) &&
+	    !session_may_rewrite(s) &&
 	    !s->txn->discarded && (bdat || !s->authenticated);
 }
 

@@ -5,7 +5,8 @@
 #	my $twins = Twins->new('127.0.0.1:8891', 'unix:/another/one');
 #	$twins->agree(0, { name => 'reject', from => 'reject' }, …);
 #
-# Of several milters agree() says which one is meant.
+# Of several milters agree() says which one is meant; "one,two" are two of which
+# the second stands behind the first.
 #
 # A case is a message: from is the local part of its sender, so that the milter
 # knows the case. With helo => NAME or client => 127.0.0.N it has a session of its own,
@@ -44,16 +45,23 @@ sub new
 		transport_maps => "inline:{ { example.com = smtp:[127.0.0.1]:$relay } }",
 		smtpd_soft_error_limit => 1000, smtpd_hard_error_limit => 1000,
 		smtpd_delay_reject => 'no',
-	}, more => [map { ["-o smtpd_milters=" . (/^unix:/ ? $_ : "inet:$_")] }
-	    @milters]);
+	}, more => [map { ["-o smtpd_milters=" . join ',', map {
+	    /^unix:/ ? $_ : "inet:$_" } split /,/] } @milters]);
 	# Clients have no names, which it takes no time to find out.
 	$self->{dns} = Dns->start;
+	my (%chains, $filters);
+	for my $n (0 .. $#milters) {
+		for my $socket (split /,/, $milters[$n]) {
+			my $name = "milter$n" . '_' . @{$chains{$n} //= []};
+			push @{$chains{$n}}, $name;
+			$filters .= "filter \"$name\" { type = \"milter\" " .
+			    "socket = \"$socket\" }\n";
+		}
+	}
 	$self->{us} = Scanned->start(backend => $self->{behind_us}->address,
-	    chains => { map { $_ => ["milter$_"] } 0 .. $#milters },
+	    chains => \%chains, filters => $filters,
 	    set => { 'error-limit' => 1000,
-	    'dns-servers' => [$self->{dns}->server] },
-	    filters => join '', map { "filter \"milter$_\" { " .
-	    "type = \"milter\" socket = \"$milters[$_]\" }\n" } 0 .. $#milters);
+	    'dns-servers' => [$self->{dns}->server] });
 	return $self;
 }
 

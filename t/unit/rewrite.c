@@ -612,6 +612,52 @@ check_random_edits(void)
 	is_int(bad, 0, name);
 }
 
+/* The edits of one filter in one go, or some of them, and the others when those
+   are done: the same, and our Received is where it is to be. */
+static void
+check_two_goes(void)
+{
+	static const char *const texts[] = { "1", "2", "3", "4", "5", "" };
+	struct rewrite_options whole = { .received = "x" }, o;
+	struct txn_edit e[20];
+	struct buf in, mid, out, want;
+	unsigned i, j, n, cut, bad = 0;
+	size_t place;
+	char name[100];
+
+	for (i = 0; i < 20000; i++) {
+		buf_init(&in, 1000);
+		buf_init(&mid, 10000);
+		buf_init(&out, 10000);
+		buf_init(&want, 10000);
+		for (n = rnd(8); n > 0; n--)
+			buf_addf(&in, "%c: %s\r\n", (char)('A' + rnd(3)),
+			    texts[rnd(5)]);
+		buf_adds(&in, "\r\nbody");
+		n = rnd(sizeof(e) / sizeof(e[0]) + 1);
+		for (j = 0; j < n; j++) {
+			random_edit(&e[j], texts);
+			e[j].by = "f";
+		}
+		run(in.p, in.len, 50, e, n, &whole, NULL, &want);
+		cut = rnd(n + 1);
+		place = 0;
+		o = (struct rewrite_options){ .place = &place };
+		run(in.p, in.len, 50, e, cut, &o, NULL, &mid);
+		o.received = "x";
+		run(mid.p, mid.len, 50, e + cut, n - cut, &o, NULL, &out);
+		if (strcmp(out.p, want.p) != 0 && bad++ == 0)
+			printf("# in %s\n# got %s\n# want %s\n", in.p, out.p,
+			    want.p);
+		buf_fini(&in);
+		buf_fini(&mid);
+		buf_fini(&out);
+		buf_fini(&want);
+	}
+	snprintf(name, sizeof(name), "%u random lists in two goes", i);
+	is_int(bad, 0, name);
+}
+
 /* What is written is what the next parser reads. */
 static void
 list_fields(const char *p, size_t len, struct buf *out)
@@ -688,6 +734,7 @@ main(void)
 	check_limits();
 	check_long_values();
 	check_random_edits();
+	check_two_goes();
 	check_any_content();
 	return tap_done();
 }

@@ -1,17 +1,19 @@
 /*
- * session_octets - lines of the body that are not to arrive as they came.
+ * intake_octets - lines of the body that are not to arrive as they came.
  *
  * The message is written once more, from one spool into another, with other
  * octets where filters want them. What they want of the header is the business
  * of filters/rewrite, so only what is behind it is looked at here.
  */
 
+#include "proxy/intake.h"
+
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/mem.h"
 #include "base/spool.h"
-#include "proxy/session_impl.h"
+#include "proxy/conf.h"
 
 #define PIECE	16384		/* octets copied in one go */
 
@@ -29,12 +31,12 @@ is_of_body(const struct txn_edit *e, uint64_t body)
 }
 
 bool
-session_has_body_octets(const struct txn_edit *edits, size_t n, uint64_t body)
+intake_has_body_octets(const struct intake_job *job, uint64_t body)
 {
 	size_t i;
 
-	for (i = 0; i < n; i++)
-		if (is_of_body(&edits[i], body))
+	for (i = 0; i < job->n; i++)
+		if (is_of_body(&job->edits[i], body))
 			return true;
 	return false;
 }
@@ -53,7 +55,7 @@ copy_until(struct copy *c, uint64_t end)
 		if (n == 0)
 			break;
 		if (n == -1 ||
-		    session_add_piece(c->in, c->to, piece, (size_t)n) == -1)
+		    intake_add_piece(c->in, c->to, piece, (size_t)n) == -1)
 			return -1;
 		c->at += (uint64_t)n;
 	}
@@ -71,17 +73,17 @@ by_offset(const void *a, const void *b)
 	return x < y ? -1 : x > y;	/* as they were asked for */
 }
 
-/* Those of the body, in its order; ours. *n becomes how many. */
+/* Those of the body, in its order; ours. *n: how many. */
 static const struct txn_edit **
-sorted(const struct txn_edit *edits, size_t *n, uint64_t body)
+sorted(const struct intake_job *job, uint64_t body, size_t *n)
 {
-	const struct txn_edit **v = xcalloc(*n, sizeof(v[0]));
-	size_t i, all = *n;
+	const struct txn_edit **v = xcalloc(job->n + 1, sizeof(v[0]));
+	size_t i;
 
 	*n = 0;
-	for (i = 0; i < all; i++)
-		if (is_of_body(&edits[i], body))
-			v[(*n)++] = &edits[i];
+	for (i = 0; i < job->n; i++)
+		if (is_of_body(&job->edits[i], body))
+			v[(*n)++] = &job->edits[i];
 	qsort(v, *n, sizeof(v[0]), by_offset);
 	return v;
 }
@@ -96,11 +98,11 @@ is_separator(const struct txn_edit *e, uint64_t body)
 
 /* Of two that want the same octets the first is done. */
 static int
-edit_body(struct copy *c, const struct txn_edit *edits, size_t n,
-    uint64_t body, bool separated)
+edit_body(struct copy *c, const struct intake_job *job, uint64_t body,
+    bool separated)
 {
-	const struct txn_edit **v = sorted(edits, &n, body);
-	size_t i;
+	size_t n, i;
+	const struct txn_edit **v = sorted(job, body, &n);
 	int r = 0;
 
 	for (i = 0; r == 0 && i < n; i++) {
@@ -109,7 +111,7 @@ edit_body(struct copy *c, const struct txn_edit *edits, size_t n,
 			continue;
 		r = copy_until(c, v[i]->offset);
 		if (r == 0 && v[i]->len > 0)
-			r = session_add_piece(c->in, c->to, v[i]->value,
+			r = intake_add_piece(c->in, c->to, v[i]->value,
 			    v[i]->len);
 		c->at += v[i]->octets;
 	}
@@ -118,27 +120,25 @@ edit_body(struct copy *c, const struct txn_edit *edits, size_t n,
 }
 
 int
-session_replace_octets(struct session *s, const struct txn_edit *edits,
-    size_t n, const struct buf *header, uint64_t body)
+intake_replace_octets(struct intake *in, const struct intake_job *job,
+    const struct buf *header, uint64_t body)
 {
-	struct intake *in = s->intake;
-	struct copy c = { .in = in, .to = spool_new(s->conf->spool_directory,
-	    s->conf->spool_memory) };
+	struct copy c = { .in = in, .to = spool_new(
+	    job->conf->spool_directory, job->conf->spool_memory) };
 	int r;
 
 	dot_init(&in->dot, !in->binary);
 	if (header != NULL) {
-		r = session_add_piece(in, c.to, header->p, header->len);
+		r = intake_add_piece(in, c.to, header->p, header->len);
 		c.at = body;
 	} else
 		r = copy_until(&c, body);
 	if (r == 0)
-		r = edit_body(&c, edits, n, body, header != NULL);
+		r = edit_body(&c, job, body, header != NULL);
 	if (r == 0)
 		r = copy_until(&c, spool_size(in->spool));
 	if (r == 0)
-		r = session_end_pieces(in, c.to);
-	spool_free(&in->spool);
-	in->spool = c.to;
+		r = intake_end_pieces(in, c.to);
+	intake_take_spool(in, job, c.to);
 	return r;
 }
