@@ -22,6 +22,7 @@
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>
 #include <event2/event.h>
+#include <libmilter/mfapi.h>
 
 #include "base/mem.h"
 #include "base/obj.h"
@@ -373,6 +374,33 @@ take_macros(struct milter_session *m, struct wire_options *o)
 	}
 }
 
+/* A milter that edits without having said so fails the message, as it does for
+   Sendmail with a body. */
+static unsigned
+edits_of(uint32_t actions)
+{
+	static const struct {
+		uint32_t	 actions;	/* SMFIF_ */
+		unsigned	 edits;
+	} rows[] = {
+		{ SMFIF_ADDHDRS, EDIT_BIT(EDIT_ADD_HEADER) |
+		    EDIT_BIT(EDIT_INSERT_HEADER) },
+		{ SMFIF_CHGHDRS, EDIT_BIT(EDIT_CHANGE_HEADER) },
+		{ SMFIF_CHGBODY, EDIT_BIT(EDIT_REPLACE_BODY) },
+		{ SMFIF_ADDRCPT | SMFIF_ADDRCPT_PAR, EDIT_BIT(EDIT_ADD_RCPT) },
+		{ SMFIF_DELRCPT, EDIT_BIT(EDIT_DELETE_RCPT) },
+		{ SMFIF_CHGFROM, EDIT_BIT(EDIT_CHANGE_FROM) },
+		{ SMFIF_QUARANTINE, EDIT_BIT(EDIT_QUARANTINE) },
+	};
+	unsigned edits = 0;
+	size_t i;
+
+	for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		if (actions & rows[i].actions)
+			edits |= rows[i].edits;
+	return edits;
+}
+
 static void
 take_options(struct milter_session *m, const struct wire_packet *p)
 {
@@ -385,6 +413,7 @@ take_options(struct milter_session *m, const struct wire_packet *p)
 	}
 	m->version = o.version;
 	m->protocol = o.protocol;
+	chain_narrow(m->slot, edits_of(o.actions));
 	take_macros(m, &o);
 	timer_stop(&m->deadline);
 	m->due = 0;

@@ -529,7 +529,10 @@ subtest 'it does not read' => sub {
 		$_[1]->('stops');
 		select undef, undef, undef, 60;
 	});
-	my $p = with({ it => [$milter->socket, 'timeout = 20s', 'content-timeout = 20s'] });
+	# What the sockets hold is no message that is too large.
+	my $roomy = Backend->start(extensions => ['PIPELINING', 'CHUNKING', 'SIZE 50000000']);
+	my $p = with({ it => [$milter->socket, 'timeout = 20s', 'content-timeout = 20s'] },
+	    backend => $roomy->address);
 	my $c = $p->to('it');
 	$c->envelope('a@example.org', 'b@example.com');
 	$c->send('DATA');
