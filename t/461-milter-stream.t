@@ -1,5 +1,5 @@
 #!/usr/bin/perl
-# A milter that has negotiated no changes does not keep a large message from
+# A milter that has negotiated no changes, or is not asked, does not keep a large message from
 # going on while it comes, nor the filters behind it from seeing it meanwhile;
 # what it refuses is delivered to nobody.
 use strict;
@@ -87,6 +87,8 @@ my @cases = (
 	['the sender', [[0x40]], 1, [0]],
 	['macros', [[0x100]], 0, [0]],
 	['fields, but observed', [[0x1, 'mode = "observe"']], 0, [0]],
+	['fields, not asked', [[0x1, 'when = \'mail.local is "x"\'']], 0, []],
+	['fields, not asked, nothing', [[0x1, 'when = \'mail.local is "x"\''], [0]], 0, [1]],
 	['nothing, nothing', [[0], [0]], 0, [0, 1]],
 	['nothing, then fields', [[0], [0x10]], 1, [0, 1]],
 	['recipients, then nothing', [[0x8], [0]], 1, [0, 1]],
@@ -114,9 +116,25 @@ for my $case (@cases) {
 		$c->octets("$body.\r\n");
 		$c->expect(qr/^250 /, 'accepted');
 		is($mta->last->{content}, "Subject: x\r\n\r\n$body$body", 'whole');
-		$_->[0]->wait_report(qr/^E/) for @milters;
+		$_->[0]->wait_report(qr/^E/) for grep { ($_->[1] // '') !~ /when/ } @milters;
 	};
 }
+
+subtest 'a milter that has accepted the client' => sub {
+	for my $at ('C', 'H', 'M') {
+		my $milter = Milter->start(offer => [6, 0x1ff, 0], $at => ['a']);
+		my $p = start($mta, [[$milter]]);
+		$mta->forget;
+		my $c = half($p, 'a@example.org');
+		if ($at eq 'M') {
+			is(scalar $mta->commands(qr/^BDAT/), 0, "$at: held");
+		} else {
+			ok($mta->wait_command(qr/^BDAT/), "$at: streams");
+		}
+		$c->octets(".\r\n");
+		$c->expect(qr/^250 /, 'accepted');
+	}
+};
 
 subtest 'a milter that lies' => sub {
 	for my $lie (['a field', add('X-A', 'b')], ['a body', body("new\r\n")],
