@@ -597,8 +597,8 @@ drive(struct chain *c, enum step step)
 		if (c->content == CONTENT_NONE)
 			return true;
 		step = chain_next_event(c);
-		if (step == STEP_STOP)
-			return true;
+		if (step != STEP_NEXT)
+			return step == STEP_STOP;
 		c->next = c->first;
 	}
 	if (c->content != CONTENT_NONE)

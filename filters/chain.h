@@ -95,9 +95,10 @@ struct chain_source {
    Without a source there is one round, and all see what came. */
 void chain_set_source(struct chain *c, const struct chain_source *s);
 
-/* What the filters of this session may ask for, as far as is known: 1 << enum
-   txn_edit_kind. With no EDITS_CONTENT in it there will be one round. From
-   chain_data() to the end of the transaction it only becomes less. */
+/* What the filters of this session, and in a transaction those that are asked
+   about it, may ask for: 1 << enum txn_edit_kind. With no EDITS_CONTENT in it
+   there will be one round. From chain_data() to the end of the transaction it
+   only becomes less. */
 unsigned chain_edits(const struct chain *c);
 
 /* The answer to the last question; valid until the next one, or the end of

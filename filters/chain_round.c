@@ -23,15 +23,18 @@ reads_content(const struct place *p)
 {
 	const struct filter_instance *self = &p->conf->self;
 
-	return (self->events & EV_BITS_CONTENT) != 0 ||
-	    (self->wants & FILTER_WANTS_HEADERS) != 0;
+	return p->in_txn && ((self->events & EV_BITS_CONTENT) != 0 ||
+	    (self->wants & FILTER_WANTS_HEADERS) != 0);
 }
 
-/* What it may do to the content. Nobody does the edits of one that observes. */
+/* What it may ask for and get: nobody does the edits of one that observes, and
+   one that is not in the transaction, or has failed in it, asks for none. */
 static unsigned
-content_edits(const struct place *p)
+edits_of(const struct chain *c, const struct place *p)
 {
-	return p->conf->observe ? 0 : p->edits & EDITS_CONTENT;
+	if (p->conf->observe || (c->txn != NULL && (!p->in_txn || p->failed)))
+		return 0;
+	return p->edits;
 }
 
 unsigned
@@ -41,8 +44,7 @@ chain_edits(const struct chain *c)
 	size_t i;
 
 	for (i = 0; i < c->conf->n; i++)
-		if (!c->places[i]->conf->observe)
-			edits |= c->places[i]->edits;
+		edits |= edits_of(c, c->places[i]);
 	return edits;
 }
 
@@ -50,15 +52,15 @@ chain_edits(const struct chain *c)
 static size_t
 find_end(const struct chain *c, size_t first)
 {
-	unsigned edits = 0;
+	unsigned before = 0, edits;
 	size_t i;
 
 	for (i = first; i < c->conf->n; i++) {
-		if (c->source != NULL && edits != 0 &&
-		    (reads_content(c->places[i]) ||
-		    content_edits(c->places[i]) != 0))
+		edits = edits_of(c, c->places[i]) & EDITS_CONTENT;
+		if (c->source != NULL && before != 0 &&
+		    (edits != 0 || reads_content(c->places[i])))
 			break;
-		edits |= content_edits(c->places[i]);
+		before |= edits;
 	}
 	return i;
 }

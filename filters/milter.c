@@ -216,6 +216,7 @@ session_of(struct chain_slot *slot)
 	if (m->magic == 0) {
 		m->magic = MILTER_SESSION_MAGIC;
 		m->slot = slot;
+		m->edits = ~0u;
 		OBJ_CAST(m->milter, slot->priv, MILTER_MAGIC);
 	}
 	OBJ_CHECK(m, MILTER_SESSION_MAGIC);
@@ -260,6 +261,7 @@ milter_mail(struct chain_slot *slot, struct txn *t)
 		return milter_refuse(m);
 	m->passed = m->done || (m->milter->settings->skip_authenticated &&
 	    slot->facts->auth_user != NULL) || is_too_big(m, t->size);
+	chain_narrow(slot, m->passed ? 0 : m->edits);
 	if (m->passed)
 		return V_CONTINUE;
 	m->txn = t;

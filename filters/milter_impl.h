@@ -84,6 +84,8 @@ struct milter_session {
 	int			 peer;
 	char			*trouble;	/* with the one before; ours */
 	uint32_t		 version, protocol;
+	unsigned		 edits;		/* chain_narrow(), of a message
+						   that it is asked about */
 	struct milter_macros	 wanted[WIRE_STAGES];
 	bool			 chose[WIRE_STAGES];	/* wanted counts */
 	struct timer		 deadline;

@@ -413,7 +413,8 @@ take_options(struct milter_session *m, const struct wire_packet *p)
 	}
 	m->version = o.version;
 	m->protocol = o.protocol;
-	chain_narrow(m->slot, edits_of(o.actions));
+	m->edits = edits_of(o.actions);
+	chain_narrow(m->slot, m->edits);
 	take_macros(m, &o);
 	timer_stop(&m->deadline);
 	m->due = 0;

@@ -101,8 +101,8 @@ edit_content(struct session *s)
 	return refusal == NULL;
 }
 
-static const struct txn_edit *
-find_quarantine(const struct txn *t)
+const struct txn_edit *
+session_find_quarantine(const struct txn *t)
 {
 	size_t i;
 
@@ -153,7 +153,7 @@ quarantine(struct session *s, const struct txn_edit *why)
 void
 session_edit(struct session *s)
 {
-	const struct txn_edit *why = find_quarantine(s->txn);
+	const struct txn_edit *why = session_find_quarantine(s->txn);
 	struct envelope e;
 
 	if (why != NULL) {

@@ -304,6 +304,8 @@ void session_say_last_words(struct session *s);
 /* The filters agree, and there are edits, or session_wants_rewrite():
    session_send_approved() follows, or a refusal. */
 void session_edit(struct session *s);
+/* The first edit that wants the message held back, or NULL. */
+const struct txn_edit *session_find_quarantine(const struct txn *t);
 /* A reply to MAIL or RCPT belongs to an envelope that is said again. */
 bool session_is_replaying(const struct session *s);
 void session_replayed(struct session *s, const struct reply *r);

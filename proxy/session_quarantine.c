@@ -87,18 +87,6 @@ session_log_quarantine(const struct session *s, const struct txn_edit *why,
 
 /* Into the Maildir */
 
-static const struct txn_edit *
-find_reason(const struct txn *t)
-{
-	size_t i;
-
-	for (i = 0; i < t->nedits; i++)
-		if (t->edits[i].kind == EDIT_QUARANTINE)
-			break;
-	assert(i < t->nedits);
-	return &t->edits[i];
-}
-
 static void
 refuse(struct session *s, const struct txn_edit *why)
 {
@@ -118,7 +106,8 @@ on_kept(void *arg, const char *name, int error)
 	OBJ_CAST(s, arg, SESSION_MAGIC);
 	assert(s->busy == BUSY_QUARANTINE);
 	s->quarantine_job = NULL;
-	why = find_reason(s->txn);
+	why = session_find_quarantine(s->txn);
+	assert(why != NULL);
 	if (name != NULL) {
 		session_log_quarantine(s, why, name);
 		refuse(s, why);

@@ -118,8 +118,15 @@ session_put_on_top(struct session *s, const struct txn_edit *fields, size_t n,
 
 /* Rounds */
 
-/* Between two of them. A message that may be held back has to be kept as it
-   came. */
+/* Then it has to be kept as it came. */
+static bool
+may_be_held_back(const struct session *s)
+{
+	return (chain_edits(s->chain) & EDIT_BIT(EDIT_QUARANTINE)) != 0 ||
+	    session_find_quarantine(s->txn) != NULL;
+}
+
+/* Between two of them. */
 static const char *
 rewrite_for_round(void *arg, const struct txn_edit *edits, size_t n)
 {
@@ -129,7 +136,7 @@ rewrite_for_round(void *arg, const struct txn_edit *edits, size_t n)
 
 	OBJ_CAST(s, arg, SESSION_MAGIC);
 	job = job_of(s, edits, n);
-	job.keep = (chain_edits(s->chain) & EDIT_BIT(EDIT_QUARANTINE)) != 0;
+	job.keep = may_be_held_back(s);
 	refusal = intake_edit(s->intake, &job);
 	if (refusal == NULL)
 		s->txn->octets = spool_size(s->intake->spool);

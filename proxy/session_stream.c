@@ -24,7 +24,7 @@ static bool
 may_stream(const struct session *s, bool bdat)
 {
 	return (s->chain == NULL || chain_edits(s->chain) == 0) &&
-	    !session_may_rewrite(s) &&
+	    s->txn->nedits == 0 && !session_may_rewrite(s) &&
 	    !s->txn->discarded && (bdat || !s->authenticated);
 }
 

@@ -494,8 +494,8 @@ check_rcpt(void)
 static bool
 refused(const char *reply)
 {
-	struct txn_rcpt r = { .address = (char []){ "x@example.org" },
-	    .params = (char []){ "" } };
+	static char address[] = "x@example.org", params[] = "";
+	static struct txn_rcpt r = { .address = address, .params = params };
 
 	return chain_refused(chain, &r, reply);
 }
