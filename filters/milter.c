@@ -108,7 +108,10 @@ set_peers(struct milter *m, char **why)
 		free(*why);
 		*why = text;
 	}
-	return m->peers != NULL ? 0 : -1;
+	if (m->peers == NULL)
+		return -1;
+	peers_must_greet(m->peers);
+	return 0;
 }
 
 /* NAME=VALUE, or the name of one that we know. */

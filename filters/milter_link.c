@@ -419,6 +419,7 @@ take_options(struct milter_session *m, const struct wire_packet *p)
 	timer_stop(&m->deadline);
 	m->due = 0;
 	m->link = LINK_OPEN;
+	peers_worked(m->milter->peers, m->peer);
 	resume(m);
 }
 

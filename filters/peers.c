@@ -42,6 +42,7 @@ struct peers {
 	struct peer		*v;		/* ours */
 	int			 n;
 	int			 reached;	/* by the last dial */
+	bool			 must_greet;
 };
 
 struct dial {
@@ -213,6 +214,12 @@ peers_failed(struct peers *p, int i, const char *why)
 	p->v[i].retry_ms = clock_ms() + p->settings->retry_after;
 }
 
+void
+peers_must_greet(struct peers *p)
+{
+	p->must_greet = true;
+}
+
 int
 peers_reached(const struct peers *p)
 {
@@ -294,7 +301,8 @@ on_connected(evutil_socket_t fd, short what, void *arg)
 		peer_failed(d, strerror(error));
 		return;
 	}
-	peers_worked(d->peers, d->peer);
+	if (!d->peers->must_greet)
+		peers_worked(d->peers, d->peer);
 	d->peers->reached = d->peer;
 	/* Small frames must not wait; on a UNIX socket this fails. */
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));

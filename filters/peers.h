@@ -58,6 +58,10 @@ void peers_free(struct peers **p);
    logged, and that server is none. */
 void peers_start(struct peers *p, struct event_base *base);
 
+/* The caller's servers have to greet: being connected does not say that one
+   works, and peers_worked() is called when it has. In setup(). */
+void peers_must_greet(struct peers *p);
+
 /*
  * Connect to the first that can be reached. fn is called once, from the loop:
  * with a connection (the caller's from now on, reading and writing not

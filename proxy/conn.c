@@ -572,6 +572,14 @@ conn_tls(const struct conn *c)
 	return c->tls == TLS_UP ? c->ssl : NULL;
 }
 
+bool
+conn_is_gone(const struct conn *c)
+{
+	struct pollfd p = { .fd = c->fd };
+
+	return poll(&p, 1, 0) == 1 && (p.revents & (POLLERR | POLLHUP)) != 0;
+}
+
 uint64_t
 conn_octets_in(const struct conn *c)
 {

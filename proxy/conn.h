@@ -110,6 +110,10 @@ size_t conn_start_tls(struct conn *c, SSL *ssl, bool server);
 /* The TLS of this connection, or NULL. */
 SSL *conn_tls(const struct conn *c);
 
+/* After CONN_EOF: the peer does not read any more, either, as far as that is
+   known. A TCP peer that has closed may look like one that still reads. */
+bool conn_is_gone(const struct conn *c);
+
 /* Octets read and written so far, TLS taken off. */
 uint64_t conn_octets_in(const struct conn *c);
 uint64_t conn_octets_out(const struct conn *c);

@@ -285,6 +285,12 @@ void
 session_send_approved(struct session *s)
 {
 	assert(!s->intake->doomed);
+	/* It has closed, or was reset, while the filters were asked. Who only
+	   has nothing more to send is served. */
+	if (s->client_eof && conn_is_gone(s->client)) {
+		session_close(s, CLOSE_CLIENT_ERROR);
+		return;
+	}
 	if (s->intake->streams)
 		session_stream_end(s);
 	else

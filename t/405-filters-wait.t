@@ -4,6 +4,7 @@
 use strict;
 use warnings;
 use lib 't/lib';
+use File::Temp;
 use Test::More;
 use Backend;
 use Module;
@@ -14,9 +15,10 @@ my $mta = Backend->start;
 sub start
 {
 	my ($says, %more) = @_;
+	my @listen = $more{listen} ? (listen => delete $more{listen}) : ();
 
 	return Proxy->start(backend => $mta->address,
-	    Module::script($says, %more), set => { 'error-limit' => 1000 });
+	    Module::script($says, %more), @listen, set => { 'error-limit' => 1000 });
 }
 
 subtest 'every stage waits' => sub {
@@ -192,6 +194,23 @@ subtest 'the client goes away while filters are asked' => sub {
 	$c->message("x\r\n");
 	$c->half_close;
 	$c->expect(qr/^250 2\.0\.0 queued/, 'who only stops sending is served');
+	# After that it can be seen no more before we look.
+	my $dir = File::Temp->newdir;
+	my $q = start(['eom later@ later=5000 continue'], listen => [map { { chain => ['script'], %$_ } } {}, { address => "unix:$dir/s" }]);
+	for my $how ('a reset', 'an end') {
+		my $c = $how eq 'a reset' ? $q->client : Client->connect(unix => "$dir/s");
+		$c->hello;
+		$mta->forget;
+		$c->envelope('later@example.org', 'b@example.com');
+		$c->message("x\r\n");
+		$mta->wait_command(qr/^RCPT/);
+		$c->half_close;
+		$q->control('sessions') for 1 .. 2;
+		$how eq 'a reset' ? $c->reset : $c->close;
+		$q->clock(5000);
+		$q->log_like(qr/close reason="connection to the client failed"/, "$how behind the end");
+		is(scalar $mta->messages, 0, "$how: and the backend has nothing");
+	}
 	# The daemon ends in good order with a question open.
 	$c = $p->client;
 	$c->hello;

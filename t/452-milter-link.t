@@ -172,6 +172,29 @@ subtest 'it hangs' => sub {
 	$c->expect($failed, 'MAIL at once: nobody waits twice');
 	$p->log_like(qr/filter-failed .*why=".*was not there a moment ago"/);
 	is(scalar $silent->reports(qr/connected/), 1, 'asked once');
+	# That it can be connected to does not make it a server that works.
+	$p->clock(10_000);
+	$c->send('MAIL FROM:<a@example.org>');
+	ok(Wait::wait_until(sub { $silent->reports(qr/waits/) == 2; }), 'later one tries again');
+	mail_says($p, 'silent', $failed, 'the others do not wait for that') for 1 .. 3;
+	$c->expect_nothing;
+	$p->clock(2_000);
+	$c->expect($failed, 'and it has not come back');
+	is(scalar $silent->reports(qr/connected/), 2, 'asked once more');
+	is(scalar(() = $p->log =~ /server=\S+ back/g), 0);
+	$c->close;
+};
+
+subtest 'it closes when it has negotiated' => sub {
+	my $closes = Milter->start(raw => sub {
+		Milter::receive($_[0]);
+		Milter::say_packets($_[0], pack('a N3', 'O', 6, 0, 0));
+	});
+	my $p = with({ it => [$closes->socket], accept => [$closes->socket, 'on-failure = "accept"'] });
+	for my $n (1 .. 3) {
+		mail_says($p, 'it', $failed, "session $n");
+		$p->says('accept', $mail, $ok, "session $n, accepted");
+	}
 };
 
 subtest 'what it wants' => sub {
