@@ -23,7 +23,8 @@ CHECK_DEPS = perl libio-socket-ssl-perl openssl mandoc procps python3 swaks \
              libsasl2-modules clamav-daemon rspamd \
              spamd spamassassin c-icap libc-icap-mod-virus-scan \
              opendkim opendkim-tools python3-milter clamav-milter \
-             spamass-milter mimedefang libsendmail-pmilter-perl
+             spamass-milter mimedefang libsendmail-pmilter-perl \
+             opendmarc
 
 PKGS      = libevent openssl libconfuse jansson libidn2 libunbound ldns \
             libsystemd libpcre2-8 lmdb libcdb libpsl libarchive libmagic

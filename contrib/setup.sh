@@ -13,13 +13,21 @@ if ! command -v dpkg-query >/dev/null; then
 	exit 0
 fi
 
+is_installed()
+{
+	[ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]
+}
+
 missing=
 for package; do
-	case $(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null) in
-	installed) ;;
-	*) missing="$missing $package" ;;
-	esac
+	is_installed "$package" || missing="$missing $package"
 done
+# It can use a database, and would bring a client of one. Who has chosen one
+# already keeps it.
+case "$missing " in
+*" opendmarc "*)
+	is_installed dbconfig-common || missing="$missing dbconfig-no-thanks" ;;
+esac
 [ -n "$missing" ] || exit 0
 
 install="apt-get install -y --no-install-recommends$missing"

@@ -73,6 +73,12 @@ SKIP: {
 	    'no daemon is started while packages are installed');
 }
 
+($status, $said, $called) = setup(\%root, qw(opendmarc));
+like($called, qr/ install .* opendmarc dbconfig-no-thanks$/m, 'no database for opendmarc');
+($status, $said, $called) = setup({ %root, 'dpkg-query' => 'case $4 in dbconfig-common) echo installed;; *) exit 1;; esac' },
+    qw(opendmarc));
+like($called, qr/ install .* opendmarc$/m, 'and none is taken away');
+
 ($status, $said, $called) = setup({ %root, 'apt-get' => "exit 100" }, 'lost-b');
 is($status, 2, 'apt-get fails: exit 2');
 like($said, qr/apt-get install .* lost-b/, 'and the command to run later');

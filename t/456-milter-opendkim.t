@@ -3,12 +3,15 @@
 use strict;
 use warnings;
 use lib 't/lib';
+use MIME::Base64;
 use Test::More;
 use Backend;
+use Cert;
 use PeerOpendkim;
 use Scanned;
 
-my $mta = Backend->start;
+my $mta = Backend->start(auth => 'PLAIN');
+my $cert = Cert->shared;
 my $mail = "From: A <a\@example.org>\r\nTo: b\@example.com\r\nSubject: a word\r\n" .
     "X-Gone: 1\r\nDate: Mon, 1 Jan 2024 12:00:00 +0000\r\n" .
     "Message-ID: <1\@example.org>\r\n\r\nhello\r\n.\r\n";
@@ -29,7 +32,8 @@ sub through
 subtest 'opendkim' => sub {
 	my $dkim = PeerOpendkim->start or plan skip_all => $PeerOpendkim::why;
 	my $p = Scanned->example('opendkim.conf', $mta->address,
-	    'unix:/run/opendkim/opendkim.sock' => $dkim->address);
+	    'unix:/run/opendkim/opendkim.sock' => $dkim->address,
+	    '/etc/ssl/mx1.pem' => $cert->cert, '/etc/ssl/mx1.key' => $cert->key);
 
 	my $signed = through($p, '127.0.0.1', $mail);
 	like($signed, qr/\ADKIM-Signature: v=1;.*? d=example\.org; s=sel;/s, 'signed, on top');
@@ -43,6 +47,16 @@ subtest 'opendkim' => sub {
 		like(through($p, '127.0.0.9', $tampered),
 		    qr/^Authentication-Results: .*\r\n\tdkim=fail /m, "$what is another one");
 	}
+	# One of ours who is elsewhere.
+	my $user = $p->client(listener => 1, from => '127.0.0.9');
+	$user->hello;
+	$user->starttls;
+	$user->hello;
+	$user->send('AUTH PLAIN ' . encode_base64("\0alice\0secret", ''));
+	$user->expect(qr/^235 /, 'login');
+	$user->deliver('a@example.org', 'b@elsewhere.example', $mail);
+	$user->quit;
+	like($mta->last->{content}, qr/\ADKIM-Signature: v=1;/, 'signed for who has logged in');
 	# Several messages over one connection.
 	my $c = $p->client(listener => 0);
 	$c->hello('client.example');

@@ -6,6 +6,7 @@ use strict;
 use warnings;
 use lib 't/lib';
 use Test::More;
+use Backend;
 use Peer;
 use PeerClamavMilter;
 use PeerRspamd;
@@ -27,19 +28,40 @@ sub mail_with
 
 my $clean = mail_with('hello');
 
+# The example works as it is.
+sub example
+{
+	my ($file, $socket, $peer, $bad, $refused) = @_;
+	my $mta = Backend->start;
+	my $p = Scanned->example($file, $mta->address, $socket => $peer->address);
+
+	for ([$clean, qr/^250 /, 'clean'], [$bad, $refused, 'bad']) {
+		my ($make, $like, $name) = @$_;
+		my $c = $p->sent('example', $make->('1@example.org'), 'b@example.org');
+		$c->expect($like, "$file: $name");
+		$c->close;
+	}
+	is(scalar $mta->messages, 1, 'one message has arrived');
+	$p->log_unlike(qr/filter-failed/);
+}
+
 subtest 'clamav-milter' => sub {
-	$real->shows(PeerClamavMilter->start,
-	    clean => [$clean, qr/^X-Virus-Scanned: clamav-milter .*\nX-Virus-Status: Clean\n\nhello\n\z/m],
-	    refused => [mail_with($Peer::EICAR), qr/^550 5\.7\.1 found Eicar-Test-Signature/]);
+	my $clamav = PeerClamavMilter->start;
+	my @bad = (mail_with($Peer::EICAR), qr/^550 5\.7\.1 found Eicar-Test-Signature/);
+
+	$real->shows($clamav, refused => \@bad,
+	    clean => [$clean, qr/^X-Virus-Scanned: clamav-milter .*\nX-Virus-Status: Clean\n\nhello\n\z/m]);
+	example('clamav-milter.conf', 'unix:/run/clamav/clamav-milter.ctl', $clamav, @bad);
 };
 
 subtest 'rspamd' => sub {
 	my $rspamd = PeerRspamd->start(milter => 1);
+	my @bad = (mail_with($Peer::GTUBE), qr/^554 5\.7\.1 Gtube pattern/);
 
-	$real->shows($rspamd,
+	$real->shows($rspamd, refused => \@bad,
 	    clean => [mail_with('hello', 'X-Edit: yes', 'X-Last: 1'),
-	    qr/\AX-Two: two\nFrom: .*\nX-One: one\n\nhello\n\z/s],
-	    refused => [mail_with($Peer::GTUBE), qr/^554 5\.7\.1 Gtube pattern/]);
+	    qr/\AX-Two: two\nFrom: .*\nX-One: one\n\nhello\n\z/s]);
+	example('rspamd-milter.conf', 'inet:11332@127.0.0.1', $rspamd, @bad);
 	my $p = $real->proxy(chains => { it => ['it'] }, filters => RealMilter::filter('it', $rspamd));
 	my $c = $p->to('it');
 	for my $rcpt ($real->recipients) {

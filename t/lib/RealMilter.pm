@@ -12,6 +12,7 @@ package RealMilter;
 use strict;
 use warnings;
 use Test::More ();
+use Dns;
 use Postfix;
 use Scanned;
 use Sink;
@@ -21,7 +22,8 @@ my $messages = 0;
 sub new
 {
 	my ($class) = @_;
-	my $self = bless { sink => Sink->start }, $class;
+	# No client has a name, which it takes no time to find out.
+	my $self = bless { sink => Sink->start, dns => Dns->start }, $class;
 
 	$self->{postfix} = Postfix->start or
 	    Test::More::diag("without Postfix: $Postfix::why");
@@ -45,6 +47,7 @@ sub proxy
 	    $self->{postfix}->address . "\" identity = \"none\" }\n" .
 	    "route \"example.com\" { backend = \"postfix\" }\n"
 	    if $self->{postfix};
+	$o{set}{'dns-servers'} = [$self->{dns}->server];
 	return Scanned->start(backend => $self->{sink}->address, %o);
 }
 
@@ -70,7 +73,7 @@ sub arrived
 	my ($user) = $rcpt =~ /\A(.*)\@example\.com\z/;
 	my $content = $user && $self->{postfix} ?
 	    $self->{postfix}->wait_mail($user, $like) :
-	    (grep { $_ =~ $like } $self->{sink}->mail)[0];
+	    (grep { $_ =~ $like } $self->sunk($rcpt))[0];
 
 	$content //= '';
 	$content =~ s/\r\n/\n/g;
@@ -112,7 +115,7 @@ sub came
 sub refuses
 {
 	my ($self, $c, $rcpt, $make, $like, $name) = @_;
-	my $before = () = $self->{sink}->mail;
+	my $before = () = $self->sunk($rcpt);
 
 	local $Test::Builder::Level = $Test::Builder::Level + 1;
 	$c->envelope_quietly('a@example.org', $rcpt) or
@@ -121,9 +124,17 @@ sub refuses
 	$c->reply;
 	$c->octets(Client::stuff($make->(next_id())));
 	$c->expect($like, $name);
-	Test::More::is(scalar(() = $self->{sink}->mail), $before,
-	    "$name: nothing arrives") if $rcpt !~ /example\.com/;
+	Test::More::is(scalar(() = $self->sunk($rcpt)), $before,
+	    "$name: nothing arrives") if $rcpt !~ /\@example\.com\z/;
 	return 1;
+}
+
+# What the sink has for this recipient.
+sub sunk
+{
+	my ($self, $rcpt) = @_;
+
+	return grep { /^X-Envelope-To: <\Q$rcpt\E>/m } $self->{sink}->mail;
 }
 
 # Options: clean => [message, what arrives of it], refused => [message, reply],
