@@ -242,11 +242,21 @@ leave_out(struct hsdb *db, struct columns *c, unsigned i)
 }
 
 static void
-compile(struct hsdb *db, const struct literals_pattern *v)
+complain(unsigned n, const hs_compile_error_t *error)
+{
+	char text[500];
+
+	log_quote(text, sizeof(text), error->message, strlen(error->message),
+	    100);
+	log_warn(0, "libhs patterns=%u problem=%s (they are looked at without "
+	    "it)", n, text);
+}
+
+static void
+compile(struct hsdb *db, const struct literals_pattern *v, bool silent)
 {
 	struct columns c = columns_of(db, v);
 	hs_compile_error_t *error;
-	char text[500];
 	int at, tries;
 
 	for (tries = 0; c.n > 0 && tries < TRIES_MAX; tries++) {
@@ -257,10 +267,8 @@ compile(struct hsdb *db, const struct literals_pattern *v)
 		db->db = NULL;
 		at = error != NULL ? error->expression : -1;
 		if (at < 0 || (unsigned)at >= c.n) {
-			log_quote(text, sizeof(text), error->message,
-			    strlen(error->message), 100);
-			log_warn(0, "libhs patterns=%u problem=%s (they are "
-			    "looked at without it)", c.n, text);
+			if (!silent && error != NULL)
+				complain(c.n, error);
 			hs_free_compile_error(error);
 			break;
 		}
@@ -354,21 +362,25 @@ to_cache(const struct hsdb *db, const unsigned char key[CACHE_KEY])
 /* Life */
 
 static void
-get_database(struct hsdb *db, const struct literals_pattern *v)
+get_database(struct hsdb *db, const struct literals_pattern *v, bool silent)
 {
 	unsigned char key[CACHE_KEY];
 
+	if (silent) {
+		compile(db, v, true);
+		return;
+	}
 	key_of(key, v, db->n);
 	from_cache(db, key);
 	if (db->db != NULL)
 		return;
-	compile(db, v);
+	compile(db, v, false);
 	if (db->db != NULL)
 		to_cache(db, key);
 }
 
 struct hsdb *
-hsdb_new(const struct literals_pattern *v, size_t n)
+hsdb_new(const struct literals_pattern *v, size_t n, bool silent)
 {
 	struct hsdb *db;
 	size_t i;
@@ -378,7 +390,7 @@ hsdb_new(const struct literals_pattern *v, size_t n)
 	db = xcalloc(1, sizeof(*db));
 	db->n = n;
 	db->taken = xcalloc(1, octets_of_bits(db));
-	get_database(db, v);
+	get_database(db, v, silent);
 	if (db->db == NULL) {
 		hsdb_free(&db);
 		return NULL;
@@ -468,9 +480,9 @@ hsdb_version(void)
 #else /* without libhs */
 
 struct hsdb *
-hsdb_new(const struct literals_pattern *v, size_t n)
+hsdb_new(const struct literals_pattern *v, size_t n, bool silent)
 {
-	(void)v, (void)n;
+	(void)v, (void)n, (void)silent;
 	return NULL;
 }
 

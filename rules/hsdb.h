@@ -25,10 +25,11 @@ struct hsdb;
 /*
  * A database of those of n patterns that libhs understands as PCRE2 does; the
  * texts are not needed any more afterwards. Takes about a millisecond for a
- * pattern, unless it is found in the cache (cache.h): never on a loop. NULL:
- * there is none.
+ * pattern, unless it is found in the cache (cache.h): never on a loop. silent:
+ * nothing is logged, as in a thread, which has no cache. NULL: there is none.
  */
-struct hsdb *hsdb_new(const struct literals_pattern *v, size_t n);
+struct hsdb *hsdb_new(const struct literals_pattern *v, size_t n,
+    bool silent);
 /* Frees it and leaves NULL; NULL is fine. */
 void hsdb_free(struct hsdb **db);
 

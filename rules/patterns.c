@@ -141,6 +141,7 @@ patterns_load(const struct pattern_kind *kind, void *shared,
 	p->shared = shared;
 	p->name = xstrdup(lines_name(l));
 	p->report = s->report;
+	p->silent = s->threaded;
 	while ((line = lines_next(l, &len, &number)) != NULL)
 		kind->parse(p, line, number);
 	close_all(p);

@@ -54,7 +54,8 @@ struct pattern_kind {
 struct patterns {
 	const struct pattern_kind *kind;
 	char		*name;		/* ours: the file */
-	struct report	*report;	/* while it is read */
+	struct report	*report;	/* while it is read, … */
+	bool		 silent;	/* … when nothing may be logged */
 	struct pattern	*list;		/* ours */
 	size_t		 n, room;
 	size_t		*open;		/* ours: the "if"s around here */

@@ -76,7 +76,6 @@ pcre_compile(const struct patterns *p, const struct regex_rule *r,
 	pcre2_code *code;
 	int error;
 
-	(void)p;
 	if (regex_flags(r->flags, flags, &options, why) == -1)
 		return NULL;
 	code = pcre2_compile((PCRE2_SPTR)r->text, PCRE2_ZERO_TERMINATED,
@@ -88,7 +87,7 @@ pcre_compile(const struct patterns *p, const struct regex_rule *r,
 		return NULL;
 	}
 	error = pcre2_jit_compile(code, PCRE2_JIT_COMPLETE);
-	if (error != 0)
+	if (error != 0 && !p->silent)
 		warn_no_jit(error);
 	pcre2_pattern_info(code, PCRE2_INFO_CAPTURECOUNT, &count);
 	*groups = count;
@@ -160,8 +159,17 @@ static const struct pattern_kind kind = {
 
 /* The table */
 
-/* Thousands of patterns are looked at together first. A file that is read again
-   is read on the loop, and "vratar table" looks up one key: not with libhs. */
+/* A small file is read again on the loop, and "vratar table" looks up one key:
+   both without libhs. */
+static enum sieve_how
+how_to_sift(const struct source *s)
+{
+	if (s->threaded)
+		return SIEVE_SILENT;
+	return s->patient && !s->lenient ? SIEVE_SLOW : SIEVE_QUICK;
+}
+
+/* Thousands of patterns are looked at together first. */
 static void
 make_sieve(struct patterns *p, const struct source *s)
 {
@@ -182,7 +190,7 @@ make_sieve(struct patterns *p, const struct source *s)
 			.extended = (c->options & PCRE2_EXTENDED) != 0,
 		};
 	}
-	patterns_sift(p, sieve_new(v, p->n, s->patient && !s->lenient));
+	patterns_sift(p, sieve_new(v, p->n, how_to_sift(s)));
 	free(v);
 }
 

@@ -41,7 +41,7 @@ make_sieve(const struct rules *r, const struct pattern_set *set)
 	v = xcalloc(set->n, sizeof(v[0]));
 	for (i = 0; i < set->n; i++)
 		v[i] = regex_needs(r->regexes.v[set->uses[i]].regex);
-	sieve = sieve_new(v, set->n, true);
+	sieve = sieve_new(v, set->n, SIEVE_SLOW);
 	free(v);
 	return sieve;
 }

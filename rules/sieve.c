@@ -53,13 +53,14 @@ find_literals(struct sieve *s, const struct literals_pattern *v)
 }
 
 struct sieve *
-sieve_new(const struct literals_pattern *v, size_t n, bool patient)
+sieve_new(const struct literals_pattern *v, size_t n, enum sieve_how how)
 {
 	struct sieve *s = xcalloc(1, sizeof(*s));
 
 	s->n = n;
 	s->always = xcalloc(bits_words(n), sizeof(s->always[0]));
-	s->db = patient ? hsdb_new(v, n) : NULL;
+	s->db = how != SIEVE_QUICK ? hsdb_new(v, n, how == SIEVE_SILENT) :
+	    NULL;
 	find_literals(s, v);
 	if (s->db == NULL && s->literals == NULL)
 		sieve_free(&s);

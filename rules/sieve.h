@@ -16,12 +16,16 @@ struct sieve;
 /* Fewer patterns than this are sooner tried than prepared. */
 #define SIEVE_MIN	16
 
-/*
- * Of n patterns; the texts are not needed any more afterwards. patient: it may
- * take seconds, and libhs is used. NULL: no pattern could be excluded, ever.
- */
+enum sieve_how {
+	SIEVE_QUICK,		/* without libhs, which takes seconds */
+	SIEVE_SLOW,
+	SIEVE_SILENT		/* the same in a thread: nothing is logged */
+};
+
+/* Of n patterns; the texts are not needed any more afterwards. NULL: no pattern
+   could be excluded, ever. */
 struct sieve *sieve_new(const struct literals_pattern *v, size_t n,
-    bool patient);
+    enum sieve_how how);
 /* Frees it and leaves NULL; NULL is fine. */
 void sieve_free(struct sieve **s);
 

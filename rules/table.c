@@ -31,7 +31,9 @@
 #define LOOK_MS		1000	/* at the file, at most so often */
 #define QUOTE_MAX	500	/* octets of a text in the log */
 #define SAID_MAX	20	/* warnings about a file that is read again */
-#define LONG_FILE	(1 << 20)	/* octets: a thread reads it again */
+#define LONG_FILE	(1 << 20)	/* octets: a thread reads it again … */
+#define LONG_PATTERNS	(8 << 10)	/* … if it has patterns: each of them
+					   takes a millisecond */
 
 struct identity {
 	dev_t		 dev;
@@ -170,6 +172,7 @@ struct reading {
 	struct identity	 id;		/* of what is read */
 	void		*priv;		/* what came of it; NULL: nothing */
 	bool		 busy;		/* somebody is writing it */
+	bool		 threaded;
 	char		*said[SAID_MAX]; /* ours: for the log */
 	size_t		 nsaid, more;	/* more: that nobody needs to read */
 };
@@ -201,7 +204,8 @@ read_again(void *arg)
 {
 	struct reading *r = arg;
 	struct source s = { .say = keep_mistake, .warn = keep_words, .arg = r,
-	    .lenient = r->table->lenient, .busy = &r->busy };
+	    .lenient = r->table->lenient, .busy = &r->busy,
+	    .threaded = r->threaded };
 
 	r->priv = load(r->table, &s);
 }
@@ -248,12 +252,14 @@ take_over(struct table *t)
 	reading_free(&t->reading);
 }
 
-/* Half a second for a million keys is too long for a loop. Patterns cannot be
-   so many, and their library has its own state. */
+/* Half a second for a million keys is too long for a loop. */
 static bool
 takes_long(const struct table *t, const struct identity *id)
 {
-	return (t->type->flags & TABLE_FOLDS) != 0 && id->size >= LONG_FILE;
+	if ((t->type->flags & TABLE_FOLDS) != 0)
+		return id->size >= LONG_FILE;
+	return (t->type->flags & TABLE_PATTERNS) != 0 &&
+	    id->size >= LONG_PATTERNS;
 }
 
 /* A table that is missing, or being written, stays as it is. */
@@ -276,10 +282,12 @@ look(struct table *t)
 	t->reading = xcalloc(1, sizeof(*t->reading));
 	t->reading->table = t;
 	t->reading->id = id;
-	if (takes_long(t, &id))
+	t->reading->threaded = takes_long(t, &id);
+	if (t->reading->threaded)
 		t->reading->job = job_start(read_again, t->reading);
 	if (t->reading->job != NULL)
 		return;
+	t->reading->threaded = false;
 	read_again(t->reading);
 	take_over(t);
 }

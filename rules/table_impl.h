@@ -25,6 +25,8 @@ struct source {
 	bool		 lenient;	/* tables with mistakes are used */
 	bool		 patient;	/* may take its time: wait for a
 					   writer's lock, ask libhs */
+	bool		 threaded;	/* by a thread: it may take its time,
+					   and must not log */
 	bool		*busy;		/* set when that lock was the trouble */
 	unsigned	 depth;		/* of tables around this one */
 	struct table_use use;		/* check NULL: any value is good */

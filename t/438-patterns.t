@@ -1,6 +1,7 @@
 #!/usr/bin/perl
 # Many patterns on one field are decided as one by one; what was made of them is
-# kept in cache-directory, and used at the next start.
+# kept in cache-directory, and used at the next start. A long text is seen to its
+# end, by a thread.
 use strict;
 use warnings;
 use lib 't/lib';
@@ -9,6 +10,7 @@ use Test::More;
 use Backend;
 use Proxy;
 use Run;
+use Wait;
 
 my $libhs = `ldd $ENV{VRATAR}` =~ /libhs/;
 my $mta = Backend->start;
@@ -86,8 +88,19 @@ $c->hello;
 $c->envelope('a@example.org', 'b@example.com');
 $c->message("X: v50\r\n\r\nx\r\n");
 $c->expect(qr/^550 5\.7\.1 new 50$/, 'a table that has changed');
+
+# A large one is read by a thread; until that is through the old one is good.
+write_to($table, join '', map { sprintf "/u%d(x|y{%d}z)/ REJECT large %d\n",
+    $_, 10 + $_ % 50, $_ } 1 .. 250);
+$second->clock(5000);
+Wait::poll(sub {
+	$c->envelope('a@example.org', 'b@example.com');
+	$c->message("X: u250x\r\n\r\nx\r\n");
+	($c->reply)[1] =~ /^550 5\.7\.1 large 250$/;
+}) or fail('a large table that has changed');
+$second->log_like(qr/table file=\S+ reload=done keys=250/, 'a large one');
 $c->close;
-is_deeply([files()], \@made, '… without a worker that compiles');
+is_deeply([files()], \@made, '… and a worker writes no files');
 $second->stop;
 
 write_to($table, $entries);
@@ -101,4 +114,68 @@ if ($libhs) {
 }
 is_deeply([files()], \@made, 'nothing is written there');
 $third->stop;
+
+# A text of up to 1 MiB is seen whole, and what is not is a fact. A pattern that
+# takes long keeps nobody else waiting.
+my $long = File::Temp->new(SUFFIX => '.rules');
+write_to($long, join '', "at eom\n",
+    map({ sprintf qq(    reject "%02d %%{1}" if body ~ /needle%02d(\\d)/\n),
+    $_, $_ } 10 .. 40), <<'END');
+    reject "slow" if raw_body ~ /a.{0,400}b\d/s
+    reject "facts %{mime.errors}" if "long-text" in mime.errors
+END
+my $p = Proxy->start(backend => $mta->address,
+    listen => { chain => ['policy'] },
+    extra => qq(filter "policy" { type = "policy" file = "$long" }\n));
+my $mib = 1 << 20;
+
+sub text
+{
+	my ($octets, $end) = @_;
+	my $line = 'x' x 62 . "\r\n";
+	return "A: b\r\n\r\n" . $line x (($octets - length $end) / 64) . $end;
+}
+
+sub tested
+{
+	my ($message) = @_;
+	my $file = File::Temp->new;
+	write_to($file, $message);
+	my ($status, $out) = Run::run($Proxy::PROGRAM, 'test', '--policy',
+	    "$long", '--client', '127.0.0.1', '--helo', 'c.example', '--from',
+	    'a@example.org', '--rcpt', 'b@example.com', "$file");
+	return $out =~ /^DATA (.*)$/m ? $1 : $out;
+}
+
+for my $row (
+	['a short one', 1000, "needle11\r\n", qr/^250 /],
+	['a short one', 1000, "needle111\r\n", qr/^554 5\.7\.1 11 1$/],
+	['above scan-in-thread', 20_000, "needle401\r\n", qr/^554 5\.7\.1 40 1$/],
+	['above what it was cut at', 300_000, "needle202\r\n", qr/^554 5\.7\.1 20 2$/],
+	['as long as can be', $mib - 300_000, "needle303\r\n", qr/^554 5\.7\.1 30 3$/],
+	['nothing there', 700_000, "needle3\r\n", qr/^250 /],
+	['longer', $mib + 200_000, "needle303\r\n", qr/^554 5\.7\.1 facts long-text$/],
+) {
+	my ($name, $octets, $end, $want) = @$row;
+	my $message = text($octets, $end);
+	my $client = $p->client;
+	$client->hello;
+	$client->envelope('a@example.org', 'b@example.com');
+	$client->message($message);
+	$client->expect($want, $name);
+	like(tested($message), $want, "$name: test says so, too");
+	$client->close;
+}
+
+my $slow = $p->client;
+my $other = $p->client;
+$_->hello for $slow, $other;
+$slow->envelope('a@example.org', 'b@example.com');
+$slow->message("A: b\r\n\r\n" . ('a' x 900 . "\r\n") x 1000 . "b\r\n");
+$other->deliver('a@example.org', 'b@example.com', text(1000, "fine\r\n"));
+$slow->expect_nothing('another session goes on meanwhile');
+$slow->expect(qr/^250 /, 'it has its answer');
+$slow->close;
+$other->close;
+$p->stop;
 done_testing;

@@ -4,12 +4,16 @@
 
 #include "base/job.h"
 
+#include <sys/resource.h>
+
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 
 #include "base/mem.h"
+
+#define NICE	10
 
 struct job {
 	pthread_t	 thread;
@@ -23,6 +27,9 @@ run(void *arg)
 {
 	struct job *j = arg;
 
+	/* On Linux this is about the thread alone. Nobody waits for it: the
+	   loops of all workers go first. */
+	setpriority(PRIO_PROCESS, 0, NICE);
 	j->fn(j->arg);
 	atomic_store(&j->done, true);
 	return NULL;

@@ -242,8 +242,8 @@ test_random(unsigned seed)
 	state = seed;
 	m->cache = regex_cache_new();
 	fill(m);
-	with = sieve_new(m->v, m->n, true);
-	without = sieve_new(m->v, m->n, false);
+	with = sieve_new(m->v, m->n, SIEVE_SLOW);
+	without = sieve_new(m->v, m->n, SIEVE_QUICK);
 	n = sieve_count(with);
 	look_with = sieve_look_new(with);
 	look_without = sieve_look_new(without);
@@ -277,7 +277,7 @@ test_few(void)
 
 	for (i = 0; i < 4; i++)
 		v[i].text = SLICE_STR(texts[i]);
-	s = sieve_new(v, 4, true);
+	s = sieve_new(v, 4, SIEVE_SLOW);
 	is_int((int)sieve_count(s).libhs, libhs ? 3 : 0, "all but \\R");
 	l = sieve_look_new(s);
 	sieve_scan(l, SLICE_STR("nothing 123-456"));
@@ -290,7 +290,7 @@ test_few(void)
 	is_int((int)sieve_next(l, 3), 4, "none any more");
 	sieve_look_free(&l);
 	sieve_free(&s);
-	ok(sieve_new(v + 2, 1, true) == NULL, "nothing to exclude");
+	ok(sieve_new(v + 2, 1, SIEVE_SLOW) == NULL, "nothing to exclude");
 	sieve_free(&s);
 }
 
@@ -472,7 +472,7 @@ test_old(void)
 static bool
 tells(struct literals_pattern *v)
 {
-	struct sieve *s = sieve_new(v, 3, true);
+	struct sieve *s = sieve_new(v, 3, SIEVE_SLOW);
 	struct sieve_look *l = sieve_look_new(s);
 	bool right;
 
