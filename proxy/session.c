@@ -341,11 +341,29 @@ session_close(struct session *s, enum close_reason why)
 	finish_closing(s);
 }
 
+/* Can the client hear a reply, whatever it waits for? */
+static bool
+is_spoken_to(const struct session *s)
+{
+	return s->state != S_PROXY && s->state != S_TLS &&
+	    s->state != S_CLOSING && s->busy != BUSY_TLS;
+}
+
 void
 session_abort(struct session *s)
 {
+	if (!is_spoken_to(s)) {
+		session_close(s, CLOSE_SHUTDOWN);
+		timer_set(&s->reap, 0);
+		return;
+	}
+	/* The replies that are owed will not come, and this one says so. What
+	   the backend has may yet be delivered, and come again. */
+	if (s->busy == BUSY_BACKEND && s->txn != NULL)
+		session_log_refused(s, "421 4.3.2 shutting down");
+	session_drop_slots(s);
+	session_reply(s, 421, "4.3.2 %s is shutting down", s->conf->hostname);
 	session_close(s, CLOSE_SHUTDOWN);
-	timer_set(&s->reap, 0);
 }
 
 void

@@ -27,7 +27,7 @@ struct session *session_new(struct worker *w, const struct conf_listener *l,
  * (not while a message is on its way to the backend) and close.
  */
 void session_drain(struct session *s);
-/* The deadline of the drain has passed: close now. */
+/* The deadline of the drain has passed: 421 4.3.2 and close, wherever we are. */
 void session_abort(struct session *s);
 
 /* An id for a session of this process, unlike those of all others. */

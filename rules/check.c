@@ -148,11 +148,15 @@ no_such_value(struct load *l, uint32_t e)
 	nearest_value(l->r, &near);
 	if (near.best == NULL)
 		near.best = field_below(name);
-	load_error(l, at(l, e)->span, "there is no field \"%.*s\"%s",
-	    (int)name.len, name.p, near.best != NULL ?
-	    nearest_text(&near, hint) : name.len > 0 &&
-	    *name.p >= '0' && *name.p <= '9' ? " (units are ms, s, m, h, d, "
-	    "w, K, M and G)" : " (a text needs quotes)");
+	if (near.best == NULL && name.len > 0 && *name.p >= '0' &&
+	    *name.p <= '9')
+		load_error(l, at(l, e)->span, "\"%.*s\" is no number (units "
+		    "are ms, s, m, h, d, w, K, M and G), and no time of day "
+		    "(09:30)", (int)name.len, name.p);
+	else
+		load_error(l, at(l, e)->span, "there is no field \"%.*s\"%s",
+		    (int)name.len, name.p, near.best != NULL ?
+		    nearest_text(&near, hint) : " (a text needs quotes)");
 	return bad(l, e);
 }
 

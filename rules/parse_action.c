@@ -74,12 +74,15 @@ reply_args(struct parser *p, struct rule *rule)
 		return false;
 	if (p->token.kind == T_STRING)
 		return text_arg(p, &rule->text);
-	if (p->token.kind == T_NUMBER) {
+	if (p->token.kind != T_NUMBER)
+		return true;
+	if (p->token.number < 200)
+		parser_error(p, p->token.span, "an enhanced code has three "
+		    "numbers (try 5.7.1)");
+	else
 		parser_error(p, p->token.span, "the code stands in front: "
 		    "%d 5.7.1", (int)p->token.number);
-		return false;
-	}
-	return true;
+	return false;
 }
 
 static bool
@@ -335,6 +338,10 @@ tell_no_action(struct parser *p)
 	const char *meant;
 	size_t i;
 
+	if (slice_is(p->token.text, "observe")) {
+		parser_error(p, p->token.span, "one \"observe\" is enough");
+		return;
+	}
 	if (p->token.kind == T_WORD) {
 		for (i = 0; i < NWORDS; i++)
 			nearest_try(&near, words[i].word);

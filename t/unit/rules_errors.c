@@ -42,12 +42,20 @@ static const struct {
 	    "reject?)\n" },
 	{ "at rcpt\n reject 5.7.1 550 \"no\"\n",
 	    "p:2:15: the code stands in front: 550 5.7.1\n" },
+	{ "at rcpt\n reject 550 5.1 \"no\"\n",
+	    "p:2:13: an enhanced code has three numbers (try 5.7.1)\n" },
+	{ "at rcpt\n observe observe reject\n",
+	    "p:2:10: one \"observe\" is enough\n" },
+	{ "at rcpt\n accept if time > 25:00\n", "p:2:19: \"25:00\" is no "
+	    "number (units are ms, s, m, h, d, w, K, M and G), and no time of "
+	    "day (09:30)\n" },
 	{ "at rcpt\n reject \"${score} $5\"\n", "warning "
 	    "p:2:10: ${ is text: a value is written %{NAME}\n" },
 	{ "at rcpt\n accept if auth\n", "p:2:12: there is no field \"auth\" "
 	    "(did you mean auth.user?)\n" },
-	{ "at rcpt\n accept if size > 10MB\n", "p:2:19: there is no field "
-	    "\"10MB\" (units are ms, s, m, h, d, w, K, M and G)\n" },
+	{ "at rcpt\n accept if size > 10MB\n", "p:2:19: \"10MB\" is no "
+	    "number (units are ms, s, m, h, d, w, K, M and G), and no time of "
+	    "day (09:30)\n" },
 	{ "at rcpt\n accept \x01\n", "p:2:9: a control character\n" },
 	{ "at rcpt\n accept if mail is \"\\n\"\n",
 	    "p:2:21: in a text there are \\\", \\\\ and \\t only "

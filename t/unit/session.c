@@ -593,7 +593,9 @@ test_drain(void)
 	for (struct session *s = w.sessions; s != NULL; s = session_next(s))
 		session_abort(s);
 	turn();
-	is_str(codes(&c), "closed", "abort: at once");
+	is_str(replies(&c), "421 4.3.2 proxy.example is shutting down|",
+	    "abort: at once, and told so");
+	is_str(codes(&c), "closed", "and closed");
 	is_str(strstr(heard(), "QUIT") ? "QUIT" : "", "QUIT",
 	    "and the backend hears it");
 	client_close(&c);
