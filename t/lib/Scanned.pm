@@ -38,7 +38,8 @@ sub example
 	my $text = join '', <$in>;
 	# Who we are, where we listen, and who is behind us.
 	$text =~ s/^(?:user|hostname|log|control-socket) .*\n//mg;
-	$text =~ s/^(listen) "[^"]*"/$1 "127.0.0.1:0"/mg;
+	my $n = 0;
+	$text =~ s/^(listen) "[^"]*"/"$1 \"127.0.0." . ++$n . ':0"'/mge;
 	$text =~ s/^(\s*address\s*=) "127\.0\.0\.1:10025"/$1 "$backend"/m
 	    or die "$name: no backend";
 	$text =~ s/^(\s*identity\s*=) .*/$1 "none"/m;
