@@ -74,8 +74,8 @@ enum filter_event {
 	EV_REFUSED,		/* a recipient that was refused before the
 				   filter was asked about it; no verdict */
 	EV_DATA,		/* DATA, or the first BDAT */
-	EV_CONTENT,		/* a piece of the message as the client sent it,
-				   header and all: before what is found in it */
+	EV_CONTENT,		/* a piece of the message, header and all:
+				   before what is found in it */
 	EV_HEADER,		/* each field of the header */
 	EV_EOH,			/* the header is complete */
 	EV_BODY,		/* a piece of the body, of any size */

@@ -10,10 +10,10 @@
  * says; a message that goes from one to the other without an empty line gets
  * one, so that what is added is not taken for body, nor body for header.
  *
- * How fields are counted. A filter has seen the header as it came, and so its
- * numbers are about that, changed by what the same filter has asked for before;
- * what other filters wanted meanwhile does not move them. Of what two filters
- * want of one field the later wins. To delete all of a name is to delete those
+ * How fields are counted. A filter has seen the header as it is before all these
+ * edits, and so its numbers are about that, changed by what the same filter has
+ * asked for before; what other filters wanted meanwhile does not move them. Of
+ * what two filters want of one field the later wins. To delete all of a name is to delete those
  * of other filters as well. A place to insert counts one more field on top, our
  * Received, whether it is written or not: 0 is above it, 1 below it, 2 below the
  * first field that came (as Postfix has it for milters). Past the end is at the

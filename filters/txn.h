@@ -53,7 +53,7 @@ enum txn_edit_kind {
 	EDIT_CHANGE_FROM,	/* value: address; name: its parameters, NULL */
 	EDIT_QUARANTINE,	/* value: the reason */
 	EDIT_REPLACE_OCTETS,	/* value, len: takes the place of octets of the
-				   content as it came: so many at offset (0: it
+				   content that it sees: so many at offset (0: it
 				   is put in front of them). In the order of
 				   the content; value has whole lines or none */
 	EDIT_KINDS
@@ -75,8 +75,8 @@ struct txn_edit {
 	enum txn_edit_kind	 kind;
 	unsigned		 nth;
 	unsigned		 field;	/* in place of nth and its name: the
-					   field that came as this one, from 1,
-					   whatever was asked for since; to
+					   field that it saw as this one, from
+					   1, whatever was asked for since; to
 					   insert: in front of it. 0: nth. */
 	const char		*name;	/* as above, or NULL */
 	const char		*value;	/* NULL: "". Of a field: may have lines
@@ -119,7 +119,7 @@ struct txn {
 	size_t		 nrefused;	/* by anybody */
 
 	/* Content: the header from eoh on, if a filter wants it; the size of
-	   all that has come. */
+	   all, from eom on. Of what is seen by the filters that are asked. */
 	const struct txn_header *headers; /* ours */
 	size_t		 nheaders;
 	uint64_t	 octets;

@@ -55,7 +55,7 @@ sub localized
 
 spew('relay_recipients', "joe\@example.org OK\n");
 spew($_, localized(slurp("contrib/examples/$_")))
-    for qw(postfix-front.rules bad_clients.cidr);
+    for qw(postfix-front.rules bad_clients.cidr verified.rules leaving.rules);
 my @examples = glob 'contrib/examples/*.conf';
 cmp_ok(scalar @examples, '>=', 3, "examples: @examples");
 for my $example (@examples) {

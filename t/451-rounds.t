@@ -4,6 +4,7 @@
 use strict;
 use warnings;
 use lib 't/lib';
+use Cwd qw(getcwd);
 use File::Temp qw(tempdir);
 use Test::More;
 use Backend;
@@ -57,7 +58,7 @@ sub chain
 sub through
 {
 	my ($p, $message, %o) = @_;
-	my $c = $p->client(listener => 0, %o);
+	my $c = $p->client(listener => 0, %o);	# or another
 
 	$mta->forget;
 	$c->hello('client.example');
@@ -176,6 +177,33 @@ END
 	$mta->forget;
 	like(through($p, $mail =~ s/\A/$lie/r), qr/\ADKIM-Signature: (?!.*Authentication)/s,
 	    'a signer behind a policy sees no lie');
+};
+
+subtest 'the example' => sub {
+	my $dkim = PeerOpendkim->start or plan skip_all => $PeerOpendkim::why;
+	my $p = Scanned->example('verified.conf', $mta->address,
+	    '/run/opendkim/opendkim.sock' => $dkim->address =~ s/^unix://r,
+	    '/etc/vratar/' => getcwd() . '/contrib/examples/',
+	    'authserv-id   = "mx1.example.org"' => 'authserv-id = "mx.test.example" dns-servers = "' .
+	    $dkim->{dns}->server . '"');
+	my $signed = through($p, "X-Originating-IP: 10.0.0.9\r\n$mail", listener => 1);
+
+	like($signed, qr/\ADKIM-Signature: .*Organization: Example\r\n\r\n/s, 'changed and signed');
+	unlike($signed, qr/^X-Originating/m, 'our machine is not shown');
+	my %said = (
+		'ours' => [$signed, qr/^250 /],
+		'nobody\'s' => [$mail, qr/^550 5\.7\.20 /],
+		'ours, and changed' => [$signed =~ s/hello/hullo/r, qr/^550 5\.7\.20 /],
+		'a stranger\'s' => [$mail =~ s/example\.org/example.net/gr, qr/^250 /],
+	);
+	for my $whose (sort keys %said) {
+		my $c = $p->client(listener => 0, from => '127.0.0.9');
+		$c->hello('client.example');
+		$c->envelope_quietly('a@example.org', 'b@example.org');
+		$c->message($said{$whose}[0]);
+		$c->expect($said{$whose}[1], $whose);
+	}
+	$p->log_unlike(qr/filter-failed|misbehaved/);
 };
 
 # Our own field is above what comes from filters, unless they want to be there.
