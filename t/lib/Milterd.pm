@@ -58,6 +58,8 @@ sub serve
 	my ($self) = @_;
 	my $old = umask 0;
 
+	# Perhaps not for the first time.
+	$self->{since} = @{$self->{log}};
 	$self->run('milter', @{$self->{args}});
 	umask $old;
 	$self->wait_ready or die "the milter does not start:\n" . $self->log;
@@ -68,7 +70,7 @@ sub wait_ready
 {
 	my ($self) = @_;
 	my $line = Wait::wait_until(sub {
-		for (@{$self->{log}}) {
+		for (@{$self->{log}}[$self->{since} .. $#{$self->{log}}]) {
 			return $_ if /\bready socket=/;
 		}
 		return $self->{pipe} ? undef : 'gone';
