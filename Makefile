@@ -199,6 +199,7 @@ SRCS = \
 	filters/milter_wire.c \
 	filters/milter_macro.c \
 	filters/milter_reply.c \
+	filters/milter_conn.c \
 	filters/milter_link.c \
 	filters/milter.c \
 	filters/filters.c \
