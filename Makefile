@@ -199,6 +199,7 @@ SRCS = \
 	filters/milter_wire.c \
 	filters/milter_macro.c \
 	filters/milter_reply.c \
+	filters/milter_conn.c \
 	filters/milter_link.c \
 	filters/milter.c \
 	filters/filters.c \
@@ -345,15 +346,21 @@ $O/t/bench-rules $O/t/bench-mime $O/t/bench-patterns: $O/t/bench-%: t/bench/%.c 
 	@echo "  LINK  $@"
 	$(Q)$(CC) -std=c11 $(WARN) $(CPPFLAGS) $(CFLAGS) -o $@ $^ $(LDLIBS)
 
+$O/t/bench-milter: t/bench/milter.c
+	@mkdir -p $(@D)
+	@echo "  LINK  $@"
+	$(Q)$(CC) -std=c11 $(WARN) $(CPPFLAGS) $(CFLAGS) -o $@ $< -lmilter -pthread
+
 bench:
 	@contrib/setup.sh $(BUILD_DEPS) $(CHECK_DEPS) haproxy strace
 	@$(MAKE) --no-print-directory bench-run
 
 bench-run: all $O/t/bench-idle $O/t/bench-rules $O/t/bench-mime \
-    $O/t/bench-patterns
+    $O/t/bench-patterns $O/t/bench-milter
 	$O/t/bench-rules
 	$O/t/bench-patterns
 	VRATAR=./$(PROG) perl t/bench/policy.pl
+	VRATAR=./$(PROG) MILTER=$O/t/bench-milter perl t/bench/milter.pl
 	$O/t/bench-mime
 	VRATAR=./$(PROG) IDLE=$O/t/bench-idle perl t/bench/compare.pl
 

@@ -72,7 +72,7 @@ chain_resume(struct chain_slot *slot, enum verdict v)
 	p->answer = v;
 	if (p->state == PLACE_WAITS) {
 		p->chain->waiting = WAIT_RESUMED;
-		timer_set(&p->chain->timer, 0);
+		timer_soon(&p->chain->timer);
 	}
 	p->state = PLACE_ANSWERED;
 }

@@ -5,6 +5,7 @@
  *	milter_wire.c	packets (a header of its own)
  *	milter_macro.c	macros: which, when, and what they are
  *	milter_reply.c	what an answer means
+ *	milter_conn.c	its octets (a header of its own)
  *	milter_link.c	the connection: asking, waiting, failing
  *	milter.c	settings and events
  */
@@ -17,9 +18,9 @@
 #include "filters/milter_wire.h"
 #include "filters/peers.h"
 
-struct bufferevent;
 struct dial;
 struct evbuffer;
+struct milter_conn;
 
 #define MILTER_MACROS_MAX	64	/* of one stage */
 
@@ -80,7 +81,7 @@ struct milter_session {
 		LINK_OPEN
 	}			 link;
 	struct dial		*dial;		/* ours */
-	struct bufferevent	*bev;		/* ours */
+	struct milter_conn	*conn;		/* ours */
 	int			 peer;
 	char			*trouble;	/* with the one before; ours */
 	uint32_t		 version, protocol;

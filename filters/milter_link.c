@@ -14,23 +14,18 @@
  * door for something that will be mended when it says MAIL.
  */
 
-#include <sys/socket.h>
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include <event2/buffer.h>
-#include <event2/bufferevent.h>
-#include <event2/event.h>
 #include <libmilter/mfapi.h>
 
 #include "base/mem.h"
 #include "base/obj.h"
+#include "filters/milter_conn.h"
 #include "filters/milter_impl.h"
 
 #define HIGH	((size_t)256 << 10)	/* so much may wait for the milter */
-#define LOW	((size_t)64 << 10)
-#define INPUT_MAX ((size_t)128 << 10)	/* read ahead of us */
 
 #define REPLIES_MAX 200000	/* to one event; a body may come by the line */
 
@@ -85,14 +80,14 @@ milter_wants(const struct milter_session *m, char command)
 	return is_wanted(m, find_command(command));
 }
 
-/* Send the packets that were made. */
+/* The packets that were made are to be sent. */
 static void
-flush_out(struct milter_session *m)
+put_out(struct milter_session *m)
 {
 	struct buf *out = &m->milter->out;
 
 	if (out->len > 0)
-		bufferevent_write(m->bev, out->p, out->len);
+		evbuffer_add(milter_conn_out(m->conn), out->p, out->len);
 	buf_reset(out);
 }
 
@@ -114,27 +109,18 @@ milter_reset(struct milter_session *m)
 	m->message_id = NULL;
 }
 
-/* What is written now leaves before the connection does, if it can. */
-static void
-say_quit(struct milter_session *m)
-{
-	static const char quit[] = { 0, 0, 0, 1, SMFIC_QUIT };
-
-	if (evbuffer_get_length(bufferevent_get_output(m->bev)) == 0)
-		(void)!send(bufferevent_getfd(m->bev), quit, sizeof(quit),
-		    MSG_DONTWAIT | MSG_NOSIGNAL);
-}
-
 void
 milter_hang_up(struct milter_session *m)
 {
 	timer_stop(&m->deadline);
 	dial_cancel(&m->dial);
-	if (m->link == LINK_OPEN && m->due == 0)
-		say_quit(m);
-	if (m->bev != NULL)
-		bufferevent_free(m->bev);
-	m->bev = NULL;
+	if (m->link == LINK_OPEN && m->due == 0) {
+		wire_put(&m->milter->out, SMFIC_QUIT);
+		put_out(m);
+		/* What it does not take now, it does not get. */
+		milter_conn_flush(m->conn);
+	}
+	milter_conn_free(&m->conn);
 	m->link = LINK_NONE;
 	m->due = 0;
 	m->full = m->in_message = false;
@@ -146,7 +132,8 @@ milter_leave(struct milter_session *m)
 {
 	if (m->link == LINK_OPEN && m->in_message) {
 		wire_put(&m->milter->out, SMFIC_ABORT);
-		flush_out(m);
+		put_out(m);
+		milter_conn_flush(m->conn);
 	}
 	m->in_message = false;
 	m->passed = true;
@@ -280,11 +267,12 @@ piece_due(const struct milter_session *m)
 static void
 say_piece(struct milter_session *m, size_t len)
 {
+	struct evbuffer *out = milter_conn_out(m->conn);
 	char head[WIRE_HEAD];
 
 	wire_body_head(head, len);
-	bufferevent_write(m->bev, head, sizeof(head));
-	evbuffer_remove_buffer(m->body, bufferevent_get_output(m->bev), len);
+	evbuffer_add(out, head, sizeof(head));
+	evbuffer_remove_buffer(m->body, out, len);
 }
 
 /* Say the first command of what is to be said. */
@@ -297,14 +285,14 @@ say(struct milter_session *m, const struct command *c)
 	if (!is_wanted(m, c)) {
 		if (c->command == SMFIC_BODY && m->body != NULL)
 			evbuffer_drain(m->body, evbuffer_get_length(m->body));
-		flush_out(m);
+		put_out(m);
 		return;
 	}
 	if (c->command == SMFIC_BODY)
 		say_piece(m, piece_due(m));
 	else
 		make_packet(m, c->command);
-	flush_out(m);
+	put_out(m);
 	if ((m->protocol & c->nr) == 0)
 		m->due = c->command;
 }
@@ -313,7 +301,7 @@ say(struct milter_session *m, const struct command *c)
 static bool
 check_full(struct milter_session *m)
 {
-	if (evbuffer_get_length(bufferevent_get_output(m->bev)) < HIGH)
+	if (evbuffer_get_length(milter_conn_out(m->conn)) < HIGH)
 		return false;
 	m->full = true;
 	timer_set(&m->deadline, m->milter->timeout);
@@ -335,9 +323,12 @@ go_on(struct milter_session *m)
 			m->todo++;
 		say(m, c);
 		if (m->due != 0) {
+			milter_conn_flush(m->conn);
 			wait_for_answer(m);
 			return V_WAIT;
 		}
+		/* With what else is said until then, in one piece. */
+		milter_conn_flush_soon(m->conn);
 		if (check_full(m))
 			return V_WAIT;
 	}
@@ -473,7 +464,7 @@ take_packet(struct milter_session *m, const struct wire_packet *p)
 static bool
 next_packet(struct milter_session *m, struct wire_packet *p)
 {
-	struct evbuffer *in = bufferevent_get_input(m->bev);
+	struct evbuffer *in = milter_conn_in(m->conn);
 	size_t len = evbuffer_get_length(in), used = 0;
 	struct buf *copy = &m->milter->in;
 	const char *why = NULL;
@@ -501,22 +492,23 @@ next_packet(struct milter_session *m, struct wire_packet *p)
 }
 
 static void
-on_read(struct bufferevent *bev, void *arg)
+on_input(void *arg)
 {
 	struct milter_session *m;
+	struct milter_conn *conn;
 	struct wire_packet p;
 
 	OBJ_CAST(m, arg, MILTER_SESSION_MAGIC);
-	while (m->bev == bev && next_packet(m, &p))
+	conn = m->conn;
+	while (m->conn == conn && next_packet(m, &p))
 		take_packet(m, &p);
 }
 
 static void
-on_written(struct bufferevent *bev, void *arg)
+on_written(void *arg)
 {
 	struct milter_session *m;
 
-	(void)bev;
 	OBJ_CAST(m, arg, MILTER_SESSION_MAGIC);
 	if (!m->full)
 		return;
@@ -526,14 +518,10 @@ on_written(struct bufferevent *bev, void *arg)
 }
 
 static void
-on_event(struct bufferevent *bev, short what, void *arg)
+on_end(void *arg, const char *why)
 {
-	int error = EVUTIL_SOCKET_ERROR();
-	const char *why = what & BEV_EVENT_ERROR && error != 0 ?
-	    strerror(error) : "it closed the connection";
 	struct milter_session *m;
 
-	(void)bev;
 	OBJ_CAST(m, arg, MILTER_SESSION_MAGIC);
 	if (m->link == LINK_GREETS)
 		no_greeting(m, why);
@@ -544,31 +532,33 @@ on_event(struct bufferevent *bev, short what, void *arg)
 /* Connecting */
 
 static void
-greet(struct milter_session *m, struct bufferevent *bev)
+greet(struct milter_session *m, int fd)
 {
-	m->bev = bev;
+	static const struct milter_conn_calls calls = {
+		.input = on_input, .written = on_written, .end = on_end,
+	};
+	struct peers *peers = m->milter->peers;
+
+	m->conn = milter_conn_new(peers_base(peers), fd, &calls, m);
 	m->link = LINK_GREETS;
 	m->due = SMFIC_OPTNEG;
-	m->peer = peers_reached(m->milter->peers);
-	bufferevent_setcb(bev, on_read, on_written, on_event, m);
-	bufferevent_setwatermark(bev, EV_READ, 0, INPUT_MAX);
-	bufferevent_setwatermark(bev, EV_WRITE, LOW, 0);
+	m->peer = peers_reached(peers);
 	wire_put_options(&m->milter->out);
-	flush_out(m);
-	bufferevent_enable(bev, EV_READ | EV_WRITE);
+	put_out(m);
+	milter_conn_flush(m->conn);
 	timer_set(&m->deadline, m->milter->where.connect_timeout);
 }
 
 static void
-on_dialled(void *arg, struct bufferevent *bev, const char *why)
+on_dialled(void *arg, int fd, const char *why)
 {
 	struct milter_session *m;
 	char *before;
 
 	OBJ_CAST(m, arg, MILTER_SESSION_MAGIC);
 	m->dial = NULL;
-	if (bev != NULL) {
-		greet(m, bev);
+	if (fd != -1) {
+		greet(m, fd);
 		return;
 	}
 	/* What was wrong with the one that was there says more. */

@@ -12,7 +12,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include <event2/bufferevent.h>
 #include <event2/event.h>
 
 #include "base/clock.h"
@@ -174,6 +173,12 @@ peers_start(struct peers *p, struct event_base *base)
 			add_host(p, &p->wheres[i]);
 }
 
+struct event_base *
+peers_base(const struct peers *p)
+{
+	return p->base;
+}
+
 /* Health */
 
 int
@@ -263,7 +268,7 @@ dial_cancel(struct dial **dp)
 
 /* The last thing that happens to it. */
 static void
-finish(struct dial *d, struct bufferevent *bev)
+finish(struct dial *d, int fd)
 {
 	dial_fn *fn = d->fn;
 	void *arg = d->arg;
@@ -271,7 +276,7 @@ finish(struct dial *d, struct bufferevent *bev)
 
 	memcpy(why, d->why, sizeof(why));
 	dial_cancel(&d);
-	fn(arg, bev, bev != NULL ? NULL : why);
+	fn(arg, fd, fd != -1 ? NULL : why);
 }
 
 static void try_next(struct dial *d);
@@ -289,7 +294,6 @@ peer_failed(struct dial *d, const char *why)
 static void
 on_connected(evutil_socket_t fd, short what, void *arg)
 {
-	struct bufferevent *bev;
 	int error = 0, on = 1;
 	socklen_t len = sizeof(error);
 	struct dial *d;
@@ -306,10 +310,8 @@ on_connected(evutil_socket_t fd, short what, void *arg)
 	d->peers->reached = d->peer;
 	/* Small frames must not wait; on a UNIX socket this fails. */
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-	bev = bufferevent_socket_new(d->peers->base, fd,
-	    BEV_OPT_CLOSE_ON_FREE);
 	d->fd = -1;
-	finish(d, bev);
+	finish(d, fd);
 }
 
 /* -1 with errno. */
@@ -341,7 +343,7 @@ try_next(struct dial *d)
 			snprintf(d->why, sizeof(d->why), "%s", d->peers->n == 0
 			    ? "there is no server" : "it was not there a "
 			    "moment ago");
-		finish(d, NULL);
+		finish(d, -1);
 	} else if (start_connecting(d) == -1)
 		peer_failed(d, strerror(errno));
 }

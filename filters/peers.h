@@ -17,7 +17,6 @@
 
 #include "base/setting.h"
 
-struct bufferevent;
 struct dial;
 struct event_base;
 struct peers;
@@ -64,14 +63,16 @@ void peers_must_greet(struct peers *p);
 
 /*
  * Connect to the first that can be reached. fn is called once, from the loop:
- * with a connection (the caller's from now on, reading and writing not
- * enabled), or with NULL and why not (until it returns).
+ * with a connection (a socket that does not block, the caller's from now on),
+ * or with -1 and why not (until it returns).
  */
-typedef void dial_fn(void *arg, struct bufferevent *bev, const char *why);
+typedef void dial_fn(void *arg, int fd, const char *why);
 struct dial *peers_dial(struct peers *p, dial_fn *fn, void *arg);
 /* Forget it: fn will not be called. NULL is fine. */
 void dial_cancel(struct dial **d);
 
+/* The loop of peers_start(). */
+struct event_base *peers_base(const struct peers *p);
 /* In fn: which of them it is. Somebody who accepts and then says nothing that
    makes sense to anybody has failed as well (peers_failed()). */
 int peers_reached(const struct peers *p);

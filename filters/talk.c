@@ -152,17 +152,19 @@ on_event(struct bufferevent *bev, short what, void *arg)
 }
 
 static void
-on_dialled(void *arg, struct bufferevent *bev, const char *why)
+on_dialled(void *arg, int fd, const char *why)
 {
+	struct bufferevent *bev;
 	struct talk *t;
 
 	OBJ_CAST(t, arg, TALK_MAGIC);
 	t->dial = NULL;
-	if (bev == NULL) {
+	if (fd == -1) {
 		talk_fail(t, why);
 		return;
 	}
-	t->bev = bev;
+	t->bev = bev = bufferevent_socket_new(peers_base(t->peers), fd,
+	    BEV_OPT_CLOSE_ON_FREE);
 	bufferevent_setcb(bev, on_read, on_written, on_event, t);
 	bufferevent_setwatermark(bev, EV_WRITE, LOW, 0);
 	bufferevent_write_buffer(bev, t->out);
@@ -177,7 +179,7 @@ talk_open(struct talk *t, const struct talk_protocol *protocol, void *arg,
 {
 	*t = (struct talk){
 		.magic = TALK_MAGIC, .protocol = protocol, .arg = arg,
-		.slot = slot, .out = evbuffer_new(),
+		.slot = slot, .peers = peers, .out = evbuffer_new(),
 	};
 	evbuffer_set_flags(t->out, EVBUFFER_FLAG_DRAINS_TO_FD);
 	t->dial = peers_dial(peers, on_dialled, t);

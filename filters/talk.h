@@ -41,6 +41,7 @@ struct talk {
 	const struct talk_protocol *protocol;
 	void			*arg;
 	struct chain_slot	*slot;
+	struct peers		*peers;		/* borrowed */
 	struct dial		*dial;		/* ours */
 	struct bufferevent	*bev;		/* ours */
 	struct evbuffer		*out;		/* ours: until there is a bev */

@@ -48,7 +48,8 @@ sub heard
 	my ($milter, $from) = @_;
 	my @r = $milter->reports;
 
-	return join '', map { /^([A-CE-PR-Z]) / ? $1 : () } @r[$from .. $#r];
+	# ABORT comes with the end of a session, some time.
+	return join '', map { /^([BCE-PR-Z]) / ? $1 : () } @r[$from .. $#r];
 }
 
 sub delivered

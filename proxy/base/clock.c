@@ -188,6 +188,14 @@ timer_set(struct timer *t, uint64_t after_ms)
 }
 
 void
+timer_soon(struct timer *t)
+{
+	timer_set(t, 0);
+	if (timers.wake != NULL)
+		event_active(timers.wake, EV_TIMEOUT, 0);
+}
+
+void
 timer_stop(struct timer *t)
 {
 	struct timer *last;

@@ -47,6 +47,10 @@ void clock_stop(void);
 void timer_init(struct timer *t, timer_fn *fire, void *arg);
 /* Fire once, after_ms from now; a timer that is set is moved. */
 void timer_set(struct timer *t, uint64_t after_ms);
+/* The same with 0, before the loop waits for anything: what it has read makes
+   something happen in the same turn, without asking the kernel once more. One
+   that sets itself again like this would keep the loop from everybody else. */
+void timer_soon(struct timer *t);
 /* No-op if it is not set. */
 void timer_stop(struct timer *t);
 

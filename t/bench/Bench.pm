@@ -15,9 +15,10 @@ use List::Util qw(sum0);
 use POSIX ();
 use Time::HiRes qw(time);
 
-our @EXPORT = qw($vratar $rounds $sessions $size $end $dir %daemon answers await
+our @EXPORT = qw($vratar $rounds $sessions $size $end $dir %daemon %also %settle
+    answers await
     cell count_for cpu free_port median pids pss run scenario slurp source spill
-    start start_sink stop vratar_port);
+    start start_sink stop system_calls vratar_port);
 
 our $vratar   = $ENV{VRATAR} // './vratar';
 our $rounds   = 5;
@@ -26,6 +27,8 @@ our $size     = 4096;
 our $end      = time + 220;		# the whole run stays below 4 min
 our $dir      = File::Temp->newdir('vratar-bench-XXXXXX', TMPDIR => 1);
 our %daemon;				# name => process group
+our %also;				# name => daemons that count with it
+our %settle;				# name => waits until it is done
 my $tick      = POSIX::sysconf(&POSIX::_SC_CLK_TCK);
 my $owner     = $$;
 
@@ -128,8 +131,9 @@ sub answers {
 # All processes of a daemon.
 sub pids {
 	my ($name) = @_;
-	my $group = $daemon{$name} or return;
-	return grep { ((stat_fields($_))[2] // 0) == $group }
+	my %group = map { $daemon{$_} ? ($daemon{$_} => 1) : () }
+	    $name, @{$also{$name} // []};
+	return grep { $group{(stat_fields($_))[2] // 0} }
 	    map { m{(\d+)$} } glob '/proc/[0-9]*';
 }
 
@@ -139,9 +143,10 @@ sub stat_fields {
 	return split ' ', $rest;
 }
 
+# With that of children which are no more.
 sub cpu {
 	return sum0(grep { defined }
-	    map { (stat_fields($_))[11, 12] } pids($_[0])) / $tick;
+	    map { (stat_fields($_))[11 .. 14] } pids($_[0])) / $tick;
 }
 
 sub pss {
@@ -195,20 +200,23 @@ sub count_for {
 }
 
 # One scenario: name => { rate => [..], cpu => [..], to => { name => [..] } },
-# the last being how much faster than that one it was in the same round.
+# the last being how much faster than that one it was in the same round. A subject
+# is its name, its port, and a number of messages if that is another one.
 sub scenario {
 	my ($subjects, $n, @options) = @_;
 	my %got;
 	for my $round (1 .. $rounds) {
 		my %t;
 		for my $s (@$subjects) {
-			my ($name, $port) = @$s;
+			my ($name, $port, $many) = (@$s, $n);
 			last if time > $end - 30;
 			my $cpu = cpu($name);
-			my $t = $t{$name} = source($port, $n, @options) // next;
-			push @{$got{$name}{rate}}, $n / $t;
+			my $t = source($port, $many, @options) // next;
+			$settle{$name}->() if $settle{$name};
+			$t{$name} = $t / $many;
+			push @{$got{$name}{rate}}, $many / $t;
 			push @{$got{$name}{cpu}},
-			    (cpu($name) - $cpu) / $n * 1000;
+			    (cpu($name) - $cpu) / $many * 1000;
 		}
 		for my $name (keys %t) {
 			next if !$t{$name};
@@ -217,6 +225,25 @@ sub scenario {
 		}
 	}
 	return \%got;
+}
+
+# System calls per message, while strace looks on.
+sub system_calls {
+	my ($name, $port, $n, @options) = @_;
+	my $out = "$dir/strace.out";
+	start('strace', 'strace', '-c', '-f', '-o', $out,
+	    map { ('-p', $_) } pids($name));
+	my $group = $daemon{strace};
+	my $attached = eval {
+		await('strace', sub {
+			slurp("$dir/strace.log") =~ /attached/;
+		});
+	};
+	my $t = $attached && source($port, $n, @options);
+	kill 'INT', $group;
+	stop('strace');
+	my ($calls) = slurp($out) =~ /^\s*100\.00\s+\S+\s+\S+\s+(\d+)/m;
+	return defined $t && $calls ? $calls / $n : undef;
 }
 
 sub cell {

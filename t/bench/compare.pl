@@ -96,25 +96,6 @@ sub table {
 	}
 }
 
-# System calls per message, while strace looks on.
-sub system_calls {
-	my ($name, $port, $n, @options) = @_;
-	my $out = "$dir/strace.out";
-	start('strace', 'strace', '-c', '-f', '-o', $out,
-	    map { ('-p', $_) } pids($name));
-	my $group = $daemon{strace};
-	my $attached = eval {
-		await('strace', sub {
-			slurp("$dir/strace.log") =~ /attached/;
-		});
-	};
-	my $t = $attached && source($port, $n, @options);
-	kill 'INT', $group;
-	stop('strace');
-	my ($calls) = slurp($out) =~ /^\s*100\.00\s+\S+\s+\S+\s+(\d+)/m;
-	return defined $t && $calls ? $calls / $n : undef;
-}
-
 # KiB per session with many idle ones.
 sub idle_memory {
 	my ($name, $port, @mode) = @_;

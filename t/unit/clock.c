@@ -172,6 +172,38 @@ test_loop(void)
 }
 
 static void
+on_event(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd, (void)what, (void)arg;
+	timer_soon(&self);
+}
+
+/* What an event sets off happens in the same turn of the loop. */
+static void
+test_soon(void)
+{
+	struct event_base *base = event_base_new();
+	struct event *event = event_new(base, -1, 0, on_event, NULL);
+
+	clock_start(base);
+	count = 2;
+	timer_init(&self, on_self, NULL);
+	timer_init(&other, on_other, NULL);
+	timer_set(&other, 3600000);
+	event_active(event, 0, 0);
+	event_base_loop(base, EVLOOP_NONBLOCK);
+	is_int(count, 3, "soon is in this turn");
+	count = 2;
+	timer_soon(&self);
+	timer_stop(&self);
+	event_base_loop(base, EVLOOP_NONBLOCK);
+	is_int(count, 2, "and may be stopped");
+	event_free(event);
+	clock_stop();
+	event_base_free(base);
+}
+
+static void
 test_freeze(void)
 {
 	uint64_t start;
@@ -200,6 +232,7 @@ main(void)
 	test_random();
 	test_from_inside();
 	test_loop();
+	test_soon();
 	clock_stop();
 	test_freeze();
 	return tap_done();
