@@ -33,20 +33,6 @@ codec_init(struct codec *c, enum codec_kind kind)
 	c->kind = kind;
 }
 
-/* What is there of a group of four ends here. */
-static size_t
-end_group(struct codec *c, char *out)
-{
-	size_t n = 0;
-
-	if (c->nbits >= 8) {
-		c->nbits -= 8;
-		out[n++] = (char)(c->bits >> c->nbits);
-	}
-	c->bits = c->nbits = 0;
-	return n;
-}
-
 /* Whole groups of four with nothing between them, which is nearly all there
    is in practice. Moves *in. */
 static size_t
@@ -84,8 +70,8 @@ base64(struct codec *c, const char *in, size_t len, char *out)
 		if (p == end)
 			break;
 		six = sixes[*p++];
-		if (six == PAD)
-			n += end_group(c, out + n);
+		if (six == PAD)		/* a group of four ends here */
+			c->bits = c->nbits = 0;
 		if (!(six & SIX))
 			continue;
 		c->bits = c->bits << 6 | (six & 63);
@@ -234,8 +220,6 @@ codec_finish(struct codec *c, char *out)
 {
 	size_t n = 0;
 
-	if (c->kind == CODEC_BASE64)
-		return end_group(c, out);
 	if (c->kind == CODEC_QP && c->after_equal && c->nheld > 1 &&
 	    hex(c->held[1]) >= 0)
 		n = let_go(c, out);

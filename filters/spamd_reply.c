@@ -31,9 +31,10 @@ understand_spam(struct spamd_reply *r, const char *value)
 {
 	const char *end = value + strcspn(value, "\r");
 	const char *semicolon = memchr(value, ';', (size_t)(end - value));
-	const char *slash = memchr(value, '/', (size_t)(end - value));
+	const char *slash = semicolon == NULL ? NULL :
+	    memchr(semicolon, '/', (size_t)(end - semicolon));
 
-	if (semicolon == NULL || slash == NULL || slash < semicolon)
+	if (slash == NULL)
 		return false;
 	r->spam = strncasecmp(value, "True", 4) == 0 ||
 	    strncasecmp(value, "Yes", 3) == 0;

@@ -7,6 +7,9 @@
 #include "filters/codec.h"
 #include "tap.h"
 
+#define TEN	"     \t    "
+#define HUNDRED	TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN
+
 static const struct {
 	const char	*name;
 	enum codec_kind	 kind;
@@ -47,6 +50,13 @@ static const struct {
 	{ "=3 at the end", CODEC_QP, "a=3", "a=3" },
 	{ "CR alone", CODEC_QP, "a\rb", "a\rb" },
 	{ "CR CR LF", CODEC_QP, "a\r\r\nb", "a\r\r\nb" },
+	{ "= CR blank LF", CODEC_QP, "a=\r \nb", "a=\r\nb" },
+	{ "50 blanks at the end of a line", CODEC_QP, "a" TEN TEN TEN TEN TEN
+	    "\r\nb", "a\r\nb" },
+	{ "100 blanks inside", CODEC_QP, "a" HUNDRED "b", "a" HUNDRED "b" },
+	{ "= and 50 blanks", CODEC_QP, "a=" TEN TEN TEN TEN TEN "\r\nb", "ab" },
+	{ "= and 100 blanks, no end", CODEC_QP, "a=" HUNDRED "b",
+	    "a=" HUNDRED "b" },
 	{ "= CR x", CODEC_QP, "a=\rb", "a=\rb" },
 	{ "8 bit", CODEC_QP, "\xe4=\r\n\xe4", "\xe4\xe4" },
 	{ "as it is", CODEC_NONE, "a=3D\r\n ", "a=3D\r\n " },
@@ -114,13 +124,16 @@ encode_base64(const unsigned char *in, size_t len, char *out)
 	return n;
 }
 
+/* With text: a blank that is not the last of its line stands as it is. */
 static size_t
-encode_qp(const unsigned char *in, size_t len, char *out)
+encode_qp(const unsigned char *in, size_t len, char *out, bool text)
 {
 	size_t i, n = 0, column = 0;
 
 	for (i = 0; i < len; i++) {
-		if (in[i] > ' ' && in[i] < 0x7f && in[i] != '=')
+		if ((in[i] > ' ' && in[i] < 0x7f && in[i] != '=') || (text &&
+		    (in[i] == ' ' || in[i] == '\t') && column < 70 &&
+		    i + 1 < len && in[i + 1] != '\r' && in[i + 1] != '\n'))
 			column++, out[n++] = (char)in[i];
 		else
 			column += 3, n += (size_t)sprintf(out + n, "=%02X",
@@ -142,9 +155,10 @@ comes_back(size_t len)
 	bool same = true;
 
 	for (i = 0; i < len; i++)
-		in[i] = (unsigned char)rand();
+		in[i] = rand() % 3 ? (unsigned char)rand() :
+		    (unsigned char)" \t\r\n="[rand() % 5];
 	for (kind = CODEC_BASE64; kind <= CODEC_QP; kind++) {
-		n = kind == CODEC_QP ? encode_qp(in, len, text) :
+		n = kind == CODEC_QP ? encode_qp(in, len, text, rand() & 1) :
 		    encode_base64(in, len, text);
 		out = decode(kind, text, n, (size_t)rand() % 100, &got);
 		same &= got == len && memcmp(out, in, len) == 0;
@@ -191,10 +205,53 @@ check_properties(void)
 	ok(same, "any split gives the same");
 }
 
+static size_t
+encode_uu(const char *in, size_t len, char *out)
+{
+	size_t i, n = 0;
+	uint32_t v;
+
+	out[n++] = (char)(' ' + len);
+	for (i = 0; i < len; i += 3) {
+		v = (uint32_t)(unsigned char)in[i] << 16;
+		v |= i + 1 < len ? (uint32_t)(unsigned char)in[i + 1] << 8 : 0;
+		v |= i + 2 < len ? (unsigned char)in[i + 2] : 0;
+		out[n++] = (char)(' ' + (v >> 18));
+		out[n++] = (char)(' ' + (v >> 12 & 63));
+		out[n++] = (char)(' ' + (v >> 6 & 63));
+		out[n++] = (char)(' ' + (v & 63));
+	}
+	return n;
+}
+
+static bool
+uu_comes_back(size_t len)
+{
+	char in[64], line[100], out[64];
+	size_t i, n;
+
+	for (i = 0; i < len; i++)
+		in[i] = (char)rand();
+	n = encode_uu(in, len, line);
+	if (rand() & 1)			/* "`" is a zero as well */
+		for (i = 0; i < n; i++)
+			line[i] = line[i] == ' ' ? '`' : line[i];
+	while (n > 1 && line[n - 1] == ' ')
+		n--;
+	return codec_uu_line(line, n, out) == (int)len &&
+	    memcmp(out, in, len) == 0;
+}
+
 static void
 check_uu(void)
 {
+	bool back = true;
 	char out[64];
+	int i;
+
+	for (i = 0; i < 2000; i++)
+		back &= uu_comes_back(1 + (size_t)rand() % 45);
+	ok(back, "uuencoded lines come back");
 
 	is_int(codec_uu_line("%:&5L;&\\", 8, out), 5, "a line");
 	ok(memcmp(out, "hello", 5) == 0, "… says hello");

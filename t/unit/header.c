@@ -203,21 +203,23 @@ check_limits(void)
 static void
 check_long_lines(void)
 {
-	static const size_t lens[] = { 997, 998, 999, 5000 };
+	static const size_t lens[] = {
+		997, 998, 999, 5000, HEADER_FIELD_MAX + 1
+	};
 	static const size_t pieces[] = { 1, 7, 998, 999, 100000 };
 	struct buf in, out, want;
 	size_t i, j, k;
 
-	for (i = 0; i < 4; i++) {
-		buf_init(&in, 100000);
-		buf_init(&want, 100000);
+	for (i = 0; i < 5; i++) {
+		buf_init(&in, 2 * HEADER_FIELD_MAX);
+		buf_init(&want, 2 * HEADER_FIELD_MAX);
 		for (k = 0; k < lens[i]; k++)
 			buf_addc(&in, k == 0 ? 'F' : 'y');
 		buf_adds(&in, "\r\nA: b\r\n");
 		buf_addc(&want, '#');
 		buf_add(&want, in.p, in.len);
 		for (j = 0; j < 5; j++) {
-			buf_init(&out, 100000);
+			buf_init(&out, 2 * HEADER_FIELD_MAX);
 			feed(&out, in.p, in.len, pieces[j]);
 			ok(strcmp(out.p, want.p) == 0,
 			    "a line of %zu by %zu is body", lens[i],

@@ -43,6 +43,8 @@ static const struct {
 	{ "what only begins like a boundary", B("x") "--x\r\n\r\n--xy\r\n-\r\n"
 	    "--\r\n--x-\r\n-x\r\n--x--\r\n",
 	    "1 multipart/mixed 2 text/plain(--xy~-~--~--x-~-x)", 0 },
+	{ "… or like the last", B("x") "--x\r\n\r\na\r\n--x--y\r\n--x---\r\n"
+	    "--x--", "1 multipart/mixed 2 text/plain(a~--x--y~--x---)", 0 },
 	{ "a boundary inside a line", B("x") "--x\r\n\r\na--x\r\n --x\r\n--x--",
 	    "1 multipart/mixed 2 text/plain(a--x~ --x)", 0 },
 	{ "a CR in front of a boundary", B("x") "--x\r\n\r\na\r\r\n--x--",
@@ -443,6 +445,43 @@ check_limits(void)
 	buf_fini(&out);
 }
 
+/* A line that might be a boundary is kept until that is known, and what comes
+   out is all of it; of a long boundary its beginning counts. */
+static void
+check_long_lines(void)
+{
+	static const struct mime_limits limits = MIME_LIMITS;
+	static const unsigned lens[] = { 990, 1197, 1198, 1199, 5000, 40000 };
+	struct buf in, out;
+	size_t i;
+
+	buf_init(&in, 1 << 20);
+	buf_init(&out, 1 << 20);
+	for (i = 0; i < sizeof(lens) / sizeof(lens[0]); i++) {
+		buf_reset(&in);
+		buf_reset(&out);
+		buf_adds(&in, B("x") "--x\r\n\r\n--");
+		repeat(&in, "y", lens[i]);
+		buf_adds(&in, "\r\n--x--");
+		is_int(scan(&limits, in.p, in.len, 0, &out), 0,
+		    "a long line that begins as a boundary does");
+		is_int((long long)out.len, 34 + lens[i],
+		    "… is content, all of it");
+	}
+	buf_reset(&in);
+	buf_reset(&out);
+	buf_adds(&in, "Content-Type: multipart/mixed; boundary=\"");
+	repeat(&in, "y", MIME_BOUNDARY_MAX + 100);
+	buf_adds(&in, "\"\r\n\r\n--");
+	repeat(&in, "y", MIME_BOUNDARY_MAX + 100);
+	buf_adds(&in, "\r\n\r\nhi");
+	is_int(scan(&limits, in.p, in.len, 0, &out), MIME_NO_END,
+	    "a long boundary");
+	is_str(out.p, "1 multipart/mixed 2 text/plain(hi)", "… is one");
+	buf_fini(&in);
+	buf_fini(&out);
+}
+
 /* Anything */
 
 static void
@@ -457,6 +496,8 @@ random_message(struct buf *b)
 		"Content-Transfer-Encoding: quoted-printable\r\n",
 		"begin 644 a\r\n", "#:&5L\r\n", "end\r\n", "multipart/digest",
 		"--x\r\nContent-Type: multipart/mixed; boundary=y\r\n\r\n",
+		"--x\r\nContent-Type: multipart/x; boundary=\"a: b\"\r\n",
+		"--a: b", "--a: b--\r\n",
 		"--x\r\nContent-Type: message/rfc822\r\n\r\n",
 	};
 	int n = rand() % 60;
@@ -517,6 +558,7 @@ main(void)
 	check_cases();
 	check_nul();
 	check_limits();
+	check_long_lines();
 	check_anything();
 	check_names();
 	return tap_done();

@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "filters/header.h"
 #include "filters/rewrite.h"
+#include "filters/words.h"
 #include "tap.h"
 
 #define ADD(n, v)	{ .kind = EDIT_ADD_HEADER, .name = (n), .value = (v) }
@@ -322,6 +323,9 @@ check_replaced(void)
 	run("A: 1\r\nhello", 11, 100, NULL, 0, &o, NULL, &out);
 	is_str(out.p, "A: 1\r\n\r\nhello", "an empty line for a new body");
 	buf_reset(&out);
+	run("A: 1", 4, 100, NULL, 0, &o, NULL, &out);
+	is_str(out.p, "A: 1\r\n\r\n", "and a line end");
+	buf_reset(&out);
 	o.body = false;
 	run("A: 1\r\n\r\n", 8, 100, NULL, 0, &o, NULL, &out);
 	is_str(out.p, "A: 1\r\n\r\n", "it stays when there is none");
@@ -421,6 +425,61 @@ check_long_values(void)
 	ok(is_canonical(out.p, out.len), "… and is canonical");
 	buf_fini(&out);
 	buf_fini(&joined);
+}
+
+/* RFC 2047 5: an encoded word has spaces around it. */
+static bool
+are_apart(const char *p)
+{
+	while ((p = strstr(p, "=?UTF-8?B?")) != NULL) {
+		if (p[-1] != ' ')
+			return false;
+		p = strstr(p + 10, "?=") + 2;
+		if (*p != ' ' && *p != '\r')
+			return false;
+	}
+	return true;
+}
+
+/* What was encoded is what words_decode() reads. */
+static void
+check_encoded_words(void)
+{
+	static const char *const chars[] = { "a", "b", " ", "=", "?", "_",
+	    "\xc3\xa4", "\xe2\x82\xac", "\xf0\x9f\x98\x80" };
+	struct header_parser parser;
+	struct buf value, out, back;
+	struct slice rest;
+	struct header h;
+	unsigned i, n, bad = 0;
+	char name[100];
+	size_t used;
+
+	for (i = 0; i < 5000; i++) {
+		buf_init(&value, 1000);
+		buf_init(&out, 10000);
+		buf_init(&back, 10000);
+		buf_adds(&value, "x");
+		for (n = rnd(200); n > 0; n--)
+			buf_adds(&value, chars[rnd(sizeof(chars) /
+			    sizeof(chars[0]))]);
+		buf_adds(&value, rnd(2) ? "\xc3\xa4" : "x");
+		rewrite_field(&out, "X", value.p, false);
+		header_init(&parser);
+		header_parse(&parser, out.p, out.len, &used, &h, &rest);
+		header_finish(&parser, &h, &rest);
+		words_decode(h.value, &back);
+		if ((strcmp(back.p, value.p) != 0 || !are_apart(out.p)) &&
+		    bad++ == 0)
+			printf("# got %s\n# want %s\n# in %s\n", back.p,
+			    value.p, out.p);
+		header_fini(&parser);
+		buf_fini(&value);
+		buf_fini(&out);
+		buf_fini(&back);
+	}
+	snprintf(name, sizeof(name), "%u random texts come back", i);
+	is_int(bad, 0, name);
 }
 
 /*
@@ -733,6 +792,7 @@ main(void)
 	check_replaced();
 	check_limits();
 	check_long_values();
+	check_encoded_words();
 	check_random_edits();
 	check_two_goes();
 	check_any_content();
