@@ -297,7 +297,9 @@ is_line(const char *s)
 static bool
 is_mailbox(const char *s, bool null_ok)
 {
-	static const struct address_limits limits = { 1000, 1000, 1000 };
+	static const struct address_limits limits = {
+		.local_part = 1000, .domain = 1000, .path = 1000
+	};
 	struct address a;
 	const char *why;
 

@@ -188,6 +188,7 @@ load_top(struct loader *l)
 	    getenv("CACHE_DIRECTORY"));
 	complete_hostname(l);
 	complete_workers(l->c);
+	l->c->address.odd_dots = l->c->lenient_paths;
 	complete_relay_domains(l);
 	load_recipients(l);
 }

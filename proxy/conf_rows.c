@@ -180,7 +180,9 @@ check_directory(const char *text)
 static const char *
 check_quarantine(const char *text)
 {
-	static const struct address_limits limits = { 1000, 1000, 1000 };
+	static const struct address_limits limits = {
+		.local_part = 1000, .domain = 1000, .path = 1000
+	};
 	const char *why, *arg = strchr(text, ':');
 	struct address a;
 

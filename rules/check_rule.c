@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "rules/entry.h"
 #include "rules/load_impl.h"
 #include "rules/regex.h"
 #include "rules/table.h"
@@ -69,6 +70,36 @@ check_text_arg(struct load *l, uint32_t e)
 	if (t != RULES_STRING && t != RULES_ADDRESS)
 		load_error(l, l->r->exprs.v[e].span, "a string or a mail "
 		    "address expected, not %s", type_name(t));
+}
+
+/* A recipient that is written down; one that is put together is looked at when
+   it is known. */
+static void
+check_recipient(struct load *l, const struct rule *rule)
+{
+	const struct expr *x = &l->r->exprs.v[rule->text];
+
+	if (x->op == E_CONST && !entry_is_address(x->value.text))
+		load_error(l, x->span, "\"%.*s\" is no mail address (try "
+		    "\"postmaster@example.com\")", (int)x->value.text.len,
+		    x->value.text.p);
+}
+
+/* Replies are ASCII (RFC 5321 4.2), logs and the rest are not. */
+static void
+check_reply(struct load *l, const struct rule *rule)
+{
+	struct slice s;
+	size_t i = 0;
+
+	if (rule->text == 0)
+		return;
+	s = span_text(l->r->exprs.v[rule->text].span);
+	while (i < s.len && (unsigned char)s.p[i] < 0x80)
+		i++;
+	if (i < s.len)
+		load_warn(l, l->r->exprs.v[rule->text].span, "what is not "
+		    "ASCII becomes a question mark in a reply");
 }
 
 static void
@@ -228,6 +259,14 @@ check_args(struct load *l, struct rule *rule)
 {
 	check_text_arg(l, rule->text);
 	switch (rule->action) {
+	case A_REJECT:
+	case A_TEMPFAIL:
+		check_reply(l, rule);
+		break;
+	case A_REDIRECT:
+	case A_ADD_RCPT:
+		check_recipient(l, rule);
+		break;
 	case A_SCORE:
 		check_score(l, rule);
 		break;

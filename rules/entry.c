@@ -204,8 +204,8 @@ why_no_action(enum entry_of of, struct slice word)
 /* Arguments */
 
 /* A group may be anything that its place allows. */
-static bool
-is_address(struct slice s)
+bool
+entry_is_address(struct slice s)
 {
 	const char *sign = s.len > 0 ? memrchr(s.p, '@', s.len) : NULL;
 	bool group = false;
@@ -250,7 +250,7 @@ check_argument(enum argument argument, enum entry_of of, struct slice text)
 {
 	switch (argument) {
 	case ADDRESS:
-		return is_address(text) ? NULL :
+		return entry_is_address(text) ? NULL :
 		    "needs user@domain (try postmaster@example.com)";
 	case LINE:
 		return check_line(of, text);

@@ -58,6 +58,9 @@ int entry_parse(struct table_entry *e, enum entry_of of, const char *value,
 int entry_parse_template(struct table_entry *e, enum entry_of of, const char *value,
     const char **why);
 
+/* Might it be a mail address? One with TABLE_GROUP in it might. */
+bool entry_is_address(struct slice s);
+
 /*
  * access(5), ENHANCED STATUS CODES: a table may be about senders, recipients
  * or neither, and an address status (x.1.x) becomes that of the address which

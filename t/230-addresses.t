@@ -128,6 +128,12 @@ subtest 'spaces' => sub {
 	$d->expect(qr/^250 /, 'and at RCPT');
 	is(($mta->commands(qr/^MAIL/))[-1], 'MAIL FROM:<a@example.org>',
 	    'the backend gets the strict form');
+	$d->send('RSET', 'MAIL FROM:<.a@example.org>', 'RCPT TO:<b..c@x.example>');
+	$d->expect(qr/^250 /, 'lenient: odd dots') for 1 .. 3;
+	is(($mta->commands(qr/^MAIL/))[-1], 'MAIL FROM:<".a"@example.org>',
+	    'a sender with them');
+	is(($mta->commands(qr/^RCPT/))[-1], 'RCPT TO:<"b..c"@x.example>',
+	    'a recipient');
 };
 
 subtest 'SMTPUTF8' => sub {

@@ -195,22 +195,6 @@ skip_atom(struct reader *r)
 	return (size_t)(r->p - start);
 }
 
-/* Dot-string = Atom *("." Atom) */
-static int
-parse_dot_string(struct reader *r)
-{
-	const char *start = r->p;
-
-	do {
-		if (skip_atom(r) > 0)
-			continue;
-		if (next_is(r, '.') || r->p > start)
-			return unexpected(r, "misplaced dot in local part");
-		return unexpected(r, "no local part");
-	} while (skip(r, '.'));
-	return put(r, start, (size_t)(r->p - start));
-}
-
 /* Would p[0..len), which holds what a Quoted-string may, do without quotes? */
 static bool
 is_dot_string(const char *p, size_t len)
@@ -241,6 +225,41 @@ put_quoted(struct reader *r, const char *p, size_t len)
 			return -1;
 	}
 	return put(r, "\"", 1);
+}
+
+/* *("." / Atom): whole providers have given out such addresses. Without the
+   quotes that the grammar asks for they are meant with them. */
+static int
+parse_odd_dots(struct reader *r)
+{
+	const char *start = r->p;
+
+	while (skip(r, '.') || skip_atom(r) > 0)
+		;
+	if (r->p == start)
+		return unexpected(r, "no local part");
+	if (is_dot_string(start, (size_t)(r->p - start)))
+		return put(r, start, (size_t)(r->p - start));
+	return put_quoted(r, start, (size_t)(r->p - start));
+}
+
+/* Dot-string = Atom *("." Atom) */
+static int
+parse_dot_string(struct reader *r)
+{
+	const char *start = r->p;
+
+	if (r->limits->odd_dots)
+		return parse_odd_dots(r);
+
+	do {
+		if (skip_atom(r) > 0)
+			continue;
+		if (next_is(r, '.') || r->p > start)
+			return unexpected(r, "misplaced dot in local part");
+		return unexpected(r, "no local part");
+	} while (skip(r, '.'));
+	return put(r, start, (size_t)(r->p - start));
 }
 
 /*

@@ -25,11 +25,13 @@
 
 #define ADDRESS_ROOM	1024	/* no limit below may exceed this */
 
-/* RFC 5321 4.5.3.1.1 to .3, in octets; the settings of the same names. */
+/* RFC 5321 4.5.3.1.1 to .3, in octets; the settings of the same names; and
+   what else is taken that the grammar has not. */
 struct address_limits {
 	size_t	local_part;	/* 64 */
 	size_t	domain;		/* 255 */
 	size_t	path;		/* 256, with "<" and ">" */
+	bool	odd_dots;	/* take a..b@c for "a..b"@c */
 };
 
 struct address {

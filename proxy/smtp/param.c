@@ -106,7 +106,9 @@ is_printable_xtext(struct slice s)
 static bool
 is_mailbox(const char *p, size_t len)
 {
-	static const struct address_limits limits = { 64, 255, 256 };
+	static const struct address_limits limits = {
+		.local_part = 255, .domain = 255, .path = 256
+	};
 	struct address unused;
 	const char *why;
 

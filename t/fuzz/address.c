@@ -4,7 +4,9 @@
 
 #include "fuzz.h"
 
-static const struct address_limits limits = { 64, 255, 256 };
+static const struct address_limits limits = {
+	.local_part = 64, .domain = 255, .path = 256
+};
 
 static void
 check(const struct address *a)

@@ -7,7 +7,9 @@
 
 #include "tap.h"
 
-static const struct address_limits limits = { 64, 255, 256 };
+static const struct address_limits limits = {
+	.local_part = 64, .domain = 255, .path = 256
+};
 
 #define X10	"xxxxxxxxxx"
 #define X60	X10 X10 X10 X10 X10 X10
@@ -317,6 +319,42 @@ check_reasons(void)
 	is_str(why, "address needs SMTPUTF8", "UTF-8 without it");
 }
 
+/* Dots where the grammar has none: what is meant, in the words of the grammar,
+   and where it is strict already nothing else. */
+static void
+check_odd_dots(void)
+{
+	static const struct address_limits lenient = {
+		.local_part = 64, .domain = 255, .path = 256, .odd_dots = true
+	};
+	static const struct {
+		const char	*path, *want;	/* or why not */
+	} cases[] = {
+		{ "<a..b@c>", "\"a..b\"@c" },
+		{ "<.a@b>", "\".a\"@b" },
+		{ "<a.@b>", "\"a.\"@b" },
+		{ "<.@b>", "\".\"@b" },
+		{ "<\"a..b\"@c>", "\"a..b\"@c" },
+		{ "<a.b@c>", "a.b@c" },
+		{ "<a.\xc5\xbc.@c>", "\"a.\xc5\xbc.\"@c" },
+		{ "<@b>", "no local part" },
+		{ "<a,.b@c>", "local part has a character that needs quotes" },
+		{ "<a. .b@c>", "space in address" },
+		{ "<a.b..c>", "address has no domain" },
+	};
+	struct address a;
+	const char *why;
+	size_t i, used;
+
+	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		why = NULL;
+		address_parse_path(&a, PATH_FORWARD, cases[i].path,
+		    strlen(cases[i].path), true, &lenient, &used, &why);
+		is_str(why != NULL ? why : a.text, cases[i].want,
+		    cases[i].path);
+	}
+}
+
 static int
 reverse(struct address *a, const char *p)
 {
@@ -447,8 +485,9 @@ parse_sized(size_t local, size_t domain, size_t route)
 static void
 check_lengths(void)
 {
-	static const struct address_limits wide = { 300, 1000, ADDRESS_ROOM },
-	    narrow = { 3, 7, 20 };
+	static const struct address_limits wide = {
+		.local_part = 300, .domain = 1000, .path = ADDRESS_ROOM
+	}, narrow = { .local_part = 3, .domain = 7, .path = 20 };
 	const char *q64 = "<\"" X60 " x\"@b>", *q65 = "<\"" X60 " xx\"@b>",
 	    *e65 = "<\"" X60 "\\xx\"@b>", *why;
 	char p[3000] = "<a@", *u = p + 3;
@@ -645,6 +684,7 @@ main(void)
 {
 	check_paths();
 	check_reasons();
+	check_odd_dots();
 	check_kinds();
 	check_used();
 	check_nul();

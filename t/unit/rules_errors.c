@@ -44,6 +44,14 @@ static const struct {
 	    "p:2:15: the code stands in front: 550 5.7.1\n" },
 	{ "at rcpt\n reject 550 5.1 \"no\"\n",
 	    "p:2:13: an enhanced code has three numbers (try 5.7.1)\n" },
+	{ "at eom\n redirect to \"not an address\"\n add recipient \"x\"\n"
+	    " delete recipient \"postmaster\"\n add recipient \"a%{mail}\"\n",
+	    "p:2:14: \"not an address\" is no mail address (try "
+	    "\"postmaster@example.com\")\n"
+	    "p:3:16: \"x\" is no mail address (try "
+	    "\"postmaster@example.com\")\n" },
+	{ "at rcpt\n reject \"Gr\xc3\xb6\xc3\x9f" "e\"\n", "warning "
+	    "p:2:9: what is not ASCII becomes a question mark in a reply\n" },
 	{ "at rcpt\n observe observe reject\n",
 	    "p:2:10: one \"observe\" is enough\n" },
 	{ "at rcpt\n accept if time > 25:00\n", "p:2:19: \"25:00\" is no "
