@@ -9,7 +9,6 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include <event2/bufferevent.h>
 #include <event2/event.h>
 
 #include "base/clock.h"
@@ -29,14 +28,14 @@ static struct answer {
 } answer;
 
 static void
-on_dial(void *arg, struct bufferevent *bev, const char *why)
+on_dial(void *arg, int fd, const char *why)
 {
 	(void)arg;
 	answer.n++;
-	answer.connected = bev != NULL;
+	answer.connected = fd != -1;
 	snprintf(answer.why, sizeof(answer.why), "%s", why ? why : "");
-	if (bev != NULL)
-		bufferevent_free(bev);
+	if (fd != -1)
+		close(fd);
 }
 
 /* Let the loop turn until there is an answer. */
