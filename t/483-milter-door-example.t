@@ -123,6 +123,23 @@ END
 	is($m->stop, 0, 'stopped');
 };
 
+# Who may speak in our name, here as well.
+subtest 'Authentication-Results' => sub {
+	my $m = Milterd->start(set => { 'authserv-id' => 'mx.example.org' },
+	    policy => "at eom\n    reject if header(\"Authentication-Results\") ~ /forged/\n");
+	my $mta = $m->mta;
+	is($mta->{actions} & 0x10, 0x10, 'fields may be deleted');
+	$mta->envelope;
+	is_deeply([MilterMta::tell($mta->message("A: 1\r\n" .
+	    "Authentication-Results: other.example; dkim=pass\r\n" .
+	    "Authentication-Results: MX.example.org; dkim=pass (forged)\r\n" .
+	    "authentication-results: mx.example.org; spf=pass (forged)\r\n\r\nx\r\n"))],
+	    ['m 3 authentication-results ', 'm 2 Authentication-Results ', 'c '],
+	    'what others wrote in our name is not seen, and deleted');
+	$mta->quit;
+	is($m->stop, 0, 'stopped');
+};
+
 subtest 'miltertest' => sub {
 	my $miltertest = Run::which('miltertest') or
 	    plan skip_all => 'miltertest is not installed';
