@@ -22,7 +22,7 @@ CHECK_DEPS = perl libio-socket-ssl-perl openssl mandoc procps python3 swaks \
              postfix postfix-pcre postfix-lmdb postfix-cdb sasl2-bin \
              libsasl2-modules clamav-daemon rspamd \
              spamd spamassassin c-icap libc-icap-mod-virus-scan \
-             opendkim opendkim-tools python3-milter clamav-milter \
+             opendkim opendkim-tools miltertest python3-milter clamav-milter \
              spamass-milter mimedefang libsendmail-pmilter-perl \
              opendmarc
 
@@ -398,7 +398,7 @@ install: all install-headers
 	    $(DESTDIR)$(PREFIX)/share/doc/vratar/examples
 	install -m 644 contrib/systemd/* $(DESTDIR)$(PREFIX)/lib/systemd/system
 	sed -i 's,/usr/sbin/,$(PREFIX)/sbin/,' \
-	    $(DESTDIR)$(PREFIX)/lib/systemd/system/vratar.service
+	    $(DESTDIR)$(PREFIX)/lib/systemd/system/vratar*.service
 
 clean:
 	rm -rf obj obj-san obj-fuzz vratar vratar-san run

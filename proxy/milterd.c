@@ -372,6 +372,7 @@ start(struct milterd *m, struct conf *conf)
 		conf_free(&conf);
 		return r;
 	}
+	keeper_follow();
 	control = conf->control_socket;
 	if ((m->era = era_new(m, conf, &problem)) == NULL)
 		return failed(problem);

@@ -119,6 +119,8 @@ facts_connect(struct milterd_session *s)
 {
 	if (s->call.sa != NULL)
 		netaddr_from_sockaddr(&s->facts.client, s->call.sa);
+	else if (s->call.text != NULL && strcmp(s->call.text, "localhost") == 0)
+		s->facts.client.family = AF_UNIX;	/* sendmail -bs */
 	set_local(s);
 	set_name(s, s->call.text);
 }

@@ -71,6 +71,7 @@ static void
 on_wake(evutil_socket_t fd, short what, void *arg)
 {
 	struct milterd_session *s;
+	bool ended;
 	uint64_t n;
 
 	(void)what, (void)arg;
@@ -78,7 +79,10 @@ on_wake(evutil_socket_t fd, short what, void *arg)
 		fatal("eventfd: %s", strerror(errno));
 	while ((s = next_call()) != NULL)
 		milterd_serve(gate.m, s);
-	if (gate.ended && !gate.m->over) {
+	pthread_mutex_lock(&gate.lock);
+	ended = gate.ended;
+	pthread_mutex_unlock(&gate.lock);
+	if (ended && !gate.m->over) {
 		if (!gate.m->stopping)
 			log_error(0, "milter-ended problem=\"libmilter has "
 			    "stopped by itself\"");

@@ -186,6 +186,9 @@ void era_unref(struct milterd_era **e);
 /* Run the milter in a child, and be in front of it. Returns the exit status. */
 int keeper_run(int (*child)(const struct milterd_options *),
     const struct milterd_options *o);
+/* In the child: stop when the keeper has died, because nobody else could tell us
+   to. The kernel forgets it with a change of the user. */
+void keeper_follow(void);
 /* The signals by which the keeper says it: neither side of libmilter knows
    them. */
 #define KEEPER_STOP	SIGQUIT

@@ -51,18 +51,26 @@ block(void)
 	sigprocmask(SIG_BLOCK, &set, NULL);
 }
 
+static pid_t keeper;
+
+void
+keeper_follow(void)
+{
+	prctl(PR_SET_PDEATHSIG, KEEPER_STOP);
+	if (getppid() != keeper)
+		_exit(1);
+}
+
 static pid_t
 start(int (*child)(const struct milterd_options *),
     const struct milterd_options *o)
 {
-	pid_t parent = getpid(), pid = fork();
+	pid_t pid;
 
-	if (pid != 0)
+	keeper = getpid();
+	if ((pid = fork()) != 0)
 		return pid;
-	/* Without us nobody could tell it to stop. */
-	prctl(PR_SET_PDEATHSIG, KEEPER_STOP);
-	if (getppid() != parent)
-		_exit(1);
+	keeper_follow();
 	exit(child(o));
 }
 

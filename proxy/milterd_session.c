@@ -555,7 +555,7 @@ has_enough(const struct milterd_session *s)
 {
 	const struct chain_conf *c = &s->era->listener->filters;
 
-	if (s->txn == NULL || chain_is_decided(s->chain))
+	if (s->txn == NULL || s->too_big || chain_is_decided(s->chain))
 		return true;
 	/* It has been accepted. */
 	return (c->events & (1u << EV_BODY | 1u << EV_CONTENT)) != 0 &&

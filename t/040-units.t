@@ -10,7 +10,7 @@ my $program = abs_path($ENV{VRATAR} || './vratar');
 my $dir = tempdir(CLEANUP => 1);
 my %unit;
 
-for my $path (glob 'contrib/systemd/vratar.*') {
+for my $path (glob 'contrib/systemd/vratar*') {
 	my ($name) = $path =~ m{([^/]+)\z};
 
 	open my $in, '<', $path or die "$path: $!";
@@ -19,12 +19,13 @@ for my $path (glob 'contrib/systemd/vratar.*') {
 	print $out $unit{$name} =~ s{/usr/sbin/vratar\b}{$program}gr;
 	close $out or die $!;
 }
-is(join(' ', sort keys %unit), 'vratar.service vratar.socket', 'units');
+is(join(' ', sort keys %unit), 'vratar-milter.service vratar.service vratar.socket',
+    'units');
 
 SKIP: {
 	skip 'no systemd-analyze here', 1
 	    if system('command -v systemd-analyze >/dev/null') != 0;
-	is(`systemd-analyze verify --man=no $dir/vratar.* 2>&1`, '',
+	is(`systemd-analyze verify --man=no $dir/vratar* 2>&1`, '',
 	    'systemd has no complaint');
 }
 
@@ -41,4 +42,7 @@ my ($drain) = join('', <$def>) =~ /drain[-_]timeout.*?"(\d+)s"/s;
 my ($stop) = $service =~ /^TimeoutStopSec=(\d+)$/m;
 cmp_ok($stop, '>', $drain + 5, 'sessions have the time they were promised');
 
+my $milter = $unit{'vratar-milter.service'};
+like($milter, qr/^NotifyAccess=all$/m, 'the process behind says "ready"');
+like($milter, qr/^UMask=0007$/m, 'a group may use the socket');
 done_testing;

@@ -115,6 +115,12 @@ like("@said", qr/^y550 5\.7\.8/, 'a large one is refused');
 cmp_ok($mta->{skipped}, '>', 2, 'without most of its body');
 $mta->quit;
 
+# A client that has no address.
+$mta = $m->mta;
+is($mta->ask(C => "localhost\0U"), 'c', 'somebody on the machine');
+$m->log_like(qr/ connect client=unix /, 'is known as that');
+$mta->quit;
+
 # An old MTA, without anything of that.
 $mta = MilterMta->connect($m->socket);
 $mta->negotiate(version => 2, actions => 0x3f, protocol => 0x7f);

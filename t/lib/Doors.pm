@@ -1,5 +1,5 @@
-# Doors - the same message at two doors of the same chain: a session of the
-# daemon, and "vratar test".
+# Doors - the same message at the doors of the same chain: a session of the
+# daemon, "vratar test", and Postfix with "vratar milter".
 #
 #	my $door = Doors->new($proxy, $listener);
 #	my @seen = $door->served(client => '192.0.2.1', helo => 'c.example',
@@ -7,8 +7,9 @@
 #	    message => "Subject: x\n\nhello\n");
 #	my ($status, @same) = $door->tested(…);
 #	$door->agree(NAME, …);			# a check
+#	$door->agree_with($postfix, NAME, …);	# another: that of the third door
 #
-# The listener has to accept XCLIENT.
+# The listener, and Postfix, have to accept XCLIENT.
 package Doors;
 
 use strict;
@@ -32,8 +33,14 @@ sub new
 # What a client of the daemon sees, as "vratar test" prints it.
 sub served
 {
-	my ($self, %o) = ($_[0], %DEFAULT, @_[1 .. $#_]);
-	my $c = $self->{proxy}->client(listener => $self->{listener});
+	my ($self, %o) = @_;
+
+	return play($self->{proxy}->client(listener => $self->{listener}), %o);
+}
+
+sub play
+{
+	my ($c, %o) = ($_[0], %DEFAULT, @_[1 .. $#_]);
 	my @seen;
 	my $ask = sub {
 		my ($step, @lines) = @_;
@@ -119,5 +126,27 @@ sub agree
 	Test::More::is($status, status_of(@served), "$name: exit status");
 	return $said;
 }
+
+# The third one says it in Postfix's words where it is no refusal. A client that is
+# refused gets its banner, and a name is refused when it says MAIL.
+sub agree_with
+{
+	my ($self, $postfix, $name, %o) = @_;
+	my @served = map { in_short($_) } $self->served(%o);
+	my $c = Client->connect(host => '127.0.0.1', port => $postfix->port);
+	my @said = map { in_short($_) } play($c, %o);
+
+	if ($served[-1] =~ /^CONNECT ([45]\d\d)/) {
+		@served = ($1);
+		@said = $said[-1] =~ /^CONNECT ([45]\d\d) .* not accepting/;
+	} elsif ($served[-1] =~ /^EHLO ([45].*)/s) {
+		@served = ($1);
+		@said = map { s/^\S+ //r } grep { /^\S+ [45]/ } @said;
+	}
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	Test::More::is_deeply(\@said, \@served, "$name: the same by way of a milter");
+}
+
+sub in_short { return $_[0] =~ s/^(\S+(?: <.*?>)?) ([23]\d\d) .*/$1 $2/sr; }
 
 1;

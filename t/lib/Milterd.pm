@@ -52,6 +52,19 @@ sub prepare
 	return $self;
 }
 
+# The chain of a listener of this daemon, behind this socket.
+sub beside
+{
+	my ($class, $proxy, $listener, $socket) = @_;
+	my $self = $class->SUPER::prepare(options => []);
+
+	$self->{args} = ['-c', "$proxy->{dir}/vratar.conf", '--foreground',
+	    '--control', $self->{control}, '--listener', $listener,
+	    '--socket', $socket];
+	$self->serve;
+	return $self;
+}
+
 # Anybody may connect, whoever runs the test.
 sub serve
 {

@@ -1,6 +1,7 @@
 #!/usr/bin/perl
-# "vratar test" and the daemon agree on every kind of table, action, stage and
-# block (t/430-test-verb.t has the steps of a session), and so do the edits.
+# "vratar test", the daemon, and Postfix with "vratar milter" agree on every kind
+# of table, action, stage and block (t/430-test-verb.t has the steps of a session),
+# and so do the edits.
 use strict;
 use warnings;
 use lib 't/lib';
@@ -9,7 +10,9 @@ use JSON::PP;
 use Test::More;
 use Backend;
 use Doors;
+use Milterd;
 use Policy;
+use Postfix;
 use Socketmap;
 
 my $dir = tempdir('doors-XXXXXX', TMPDIR => 1, CLEANUP => 1);
@@ -141,11 +144,40 @@ my $p = Policy::each([map { $_->[1] } @cases], backend => $mta->address,
 my $n = -1;
 my $compared = 0;
 
+# The third door: who is behind Postfix gets what came through it.
+my ($behind, $postfix);
+if (Postfix::possible()) {
+	chmod 0755, $dir;
+	$behind = Backend->start(extensions => ['PIPELINING', 'SIZE', '8BITMIME',
+	    'SMTPUTF8', 'ENHANCEDSTATUSCODES']);
+	$postfix = Postfix->start(sasl => { joe => 'secret' }, main => {
+		smtpd_milters => "unix:$dir/door",
+		smtpd_relay_restrictions => 'reject_unauth_destination',
+		virtual_mailbox_domains => '', smtpd_delay_reject => 'no',
+		relay_domains => 'example.com, other.example',
+		local_header_rewrite_clients => '',
+		default_transport => 'smtp:' . ($behind->address =~ s/(.*):/[$1]:/r),
+		relay_transport => 'smtp:' . ($behind->address =~ s/(.*):/[$1]:/r),
+	});
+}
+
+# The messages as they came, but for what Postfix has to say of itself.
+sub arrived
+{
+	my ($mta, $many) = @_;
+
+	Wait::wait_until(sub { $mta->messages >= $many }) if $many;
+	return map { s/^Received: from \S+ \(.*?\r\n(?=\S)//msr }
+	    map { $_->{content} } $mta->messages;
+}
+
 for my $case (@cases) {
 	my ($name, $policy, @each) = @$case;
 	my $door = Doors->new($p, ++$n);
 
 	subtest $name => sub {
+		my $milter = $postfix ? Milterd->beside($p, Policy::address($n),
+		    "unix:$dir/door") : undef;
 		for my $i (0 .. $#each) {
 			$mta->forget;
 			my $said = $door->agree("session $i", %{$each[$i]});
@@ -154,6 +186,13 @@ for my $case (@cases) {
 			is(scalar $mta->messages, $taken ? 1 : 0,
 			    'and the backend has it, or not');
 			$compared++;
+			if ($milter) {
+				my @content = map { $_->{content} } $mta->messages;
+				$behind->forget;
+				$door->agree_with($postfix, "session $i", %{$each[$i]});
+				is_deeply([arrived($behind, scalar @content)], \@content,
+				    'with the same message behind it');
+			}
 			next unless $edit{$name};
 			like($said, qr/^edits:\n  \Q$name\E (?:\d )?"[^"]+" \(p$n\)$/m,
 			    'the edit is told');
