@@ -107,16 +107,16 @@ sub memory
 	return join('', <$in>) =~ /^$what:\s*(\d+)/m ? $1 : die "no $what";
 }
 
-# As much of each message as is taken: all of it, or until nobody takes any.
+# As much of each message as is taken: all of it, or until nobody has taken any
+# for so long.
 sub push_on
 {
-	my (@c) = @_;
+	my ($seconds, @c) = @_;
 	my %of = map { $_->{fh} => $_ } @c;
 	my $select = IO::Select->new(map { $_->{fh} } grep { $_->{n} } @c);
 
 	while ($select->count) {
-		# A second without progress: they stand still.
-		my @ready = $select->can_write(1) or return;
+		my @ready = $select->can_write($seconds) or return;
 		for my $fh (@ready) {
 			my $c = $of{$fh};
 			my $n = syswrite $fh, $c->{out} eq '' ? $piece :
@@ -183,13 +183,13 @@ for my $way (['streamed by BDAT', 1, '1M'], ['streamed by DATA', 0, '1M'],
 		my @c = map { begin($octets, $bdat) } 1 .. $sessions;
 
 		kill 'STOP', -$mta;
-		push_on(@c);
+		push_on(1, @c);
 		my $peak = memory($proxy, 'VmHWM');
 		cmp_ok($peak, '<', $limit, "standing still: $peak KB");
 		is(scalar(grep { $_->{n} == 0 } @c), $hold eq '1G' ?
 		    $sessions : 0, 'what streams waits for the backend');
 		kill 'CONT', -$mta;
-		push_on(@c);
+		push_on($Wait::DEADLINE, @c);
 		$_->send($bdat ? () : '.') for @c;
 		is(scalar(grep { ($_->reply)[1] =~
 		    /^250 2\.0\.0 $octets octets/ } @c), $sessions,
