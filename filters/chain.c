@@ -737,7 +737,8 @@ bool
 chain_refused(struct chain *c, const struct txn_rcpt *r, const char *reply)
 {
 	/* Those in front of who refused it have seen it as good. */
-	size_t first = c->event == EV_RCPT && c->rcpt == r ? c->next : 0;
+	size_t first = c->event == EV_RCPT && c->rcpt == r &&
+	    c->result.verdict != V_CONTINUE ? c->next : 0;
 
 	assert(c->txn != NULL);
 	no_answer_yet(c);

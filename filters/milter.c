@@ -260,8 +260,10 @@ milter_mail(struct chain_slot *slot, struct txn *t)
 	struct milter_session *m = session_of(slot);
 
 	milter_reset(m);
-	if (m->refusal != V_CONTINUE)
+	if (m->refusal != V_CONTINUE) {
+		m->passed = true;	/* it may only be observed */
 		return milter_refuse(m);
+	}
 	m->passed = m->done || (m->milter->settings->skip_authenticated &&
 	    slot->facts->auth_user != NULL) || is_too_big(m, t->size);
 	chain_narrow(slot, m->passed ? 0 : m->edits);
@@ -380,7 +382,10 @@ milter_eom(struct chain_slot *slot, struct txn *t)
 {
 	struct milter_session *m = session_of(slot);
 
-	return is_over(m, t) ? V_CONTINUE : milter_say(m, EV_EOM, "BE");
+	if (!is_over(m, t))
+		return milter_say(m, EV_EOM, "BE");
+	milter_leave(m);
+	return V_CONTINUE;
 }
 
 /* Also when we have not answered in time. */

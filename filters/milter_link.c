@@ -414,6 +414,19 @@ take_options(struct milter_session *m, const struct wire_packet *p)
 	resume(m);
 }
 
+/* A recipient or a command was answered by it: if the message goes on, because
+   the milter is only observed, it does so without the milter. */
+static void
+shut_down(struct milter_session *m)
+{
+	bool in_message = m->in_message;
+
+	free(m->trouble);
+	m->trouble = xstrdup("it has shut down");
+	milter_hang_up(m);
+	m->lost = in_message;
+}
+
 static void
 take_reply(struct milter_session *m, const struct wire_packet *p)
 {
@@ -437,8 +450,10 @@ take_reply(struct milter_session *m, const struct wire_packet *p)
 		return;
 	case MILTER_ANSWER:
 		m->due = 0;
-		if (m->done || r.kind == SMFIR_SHUTDOWN)
+		if (m->done)
 			milter_hang_up(m);
+		else if (r.kind == SMFIR_SHUTDOWN)
+			shut_down(m);
 		answer(m, v);
 		return;
 	case MILTER_ERROR:

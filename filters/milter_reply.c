@@ -57,9 +57,10 @@ refuse(struct milter_session *m, int code, const char *text, enum verdict *v)
 	if (m->event >= EV_UNKNOWN || code == 421 ||
 	    (due == SMFIC_CONNECT && code / 100 == 5))
 		*v = milter_refuse(m);
-	if (is_before_mail(due))
+	if (is_before_mail(due)) {
 		m->done = true;
-	else {
+		m->passed = true;	/* said with the first MAIL, too */
+	} else {
 		m->refusal = V_CONTINUE;
 		if (due != SMFIC_RCPT && due != SMFIC_UNKNOWN)
 			pass(m);
@@ -313,7 +314,11 @@ discard(struct milter_session *m, enum verdict *v)
 		    m->milter->name);
 		return MILTER_NEXT;
 	}
-	pass(m);
+	m->passed = true;
+	/* libmilter takes it at RCPT for a word about the recipient: there it
+	   is in the message still, and gets its ABORT. */
+	if (m->due != SMFIC_RCPT)
+		m->in_message = false;
 	*v = V_DISCARD;
 	return MILTER_ANSWER;
 }

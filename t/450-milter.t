@@ -42,6 +42,7 @@ my %does = (
 	conn_fail => ['f'],
 	half     => sub { syswrite $_[0], "\0\0\0\5"; shutdown $_[0], 2; return; },
 	close    => sub { shutdown $_[0], 2; return; },
+	leaves   => sub { syswrite $_[0], Milter::packet('a'); shutdown $_[0], 2; return; },
 	twice    => ['c', 'c', 'c'],
 );
 
@@ -156,7 +157,7 @@ subtest 'what it hears' => sub {
 	# After an answer that ends the message for libmilter, nothing of it.
 	my %want = (
 		'M.accept' => 'M', 'M.reject' => 'M', 'M.discard' => 'M',
-		'R.accept' => 'MR', 'R.reject' => 'MRRTLLNBE', 'R.discard' => 'MR',
+		'R.accept' => 'MR', 'R.reject' => 'MRRTLLNBE', 'R.discard' => 'MRA',
 		'T.accept' => 'MRRT', 'T.reject' => 'MRRT',
 		'L.accept' => 'MRRTL', 'L.tempfail' => 'MRRTL', 'L.skip' => 'MRRTLNBE',
 		'N.code' => 'MRRTLLN', 'B.discard' => 'MRRTLLNB',
@@ -176,6 +177,7 @@ subtest 'what it hears' => sub {
 		my $heard = join '', map { /^([A-Z]) / && $1 ne 'D' ? $1 : () }
 		    ($milter->reports)[$seen .. $milter->reports - 1];
 		is($heard, "OCH$want{$case}Q", "$case: and no more");
+		is(scalar(grep { /^E ./ } $milter->reports), 0, "$case: no body with the end");
 	}
 };
 
@@ -216,7 +218,7 @@ subtest 'several messages, RSET, QUIT' => sub {
 # Connect and HELO: the address of the client and its name say what to do.
 subtest 'at connect and HELO' => sub {
 	my @what = qw(continue accept reject tempfail code later lines bye discard
-	    nonsense close skip progress shutdown);
+	    nonsense close skip progress shutdown leaves);
 	my $early = Milter->start(any => sub {
 		my ($fh, $report, $state, $command, $rest) = @_;
 		my $i = $command eq 'C' && $rest =~ /127\.0\.0\.(\d+)\0/ ? $1 - 100 :

@@ -353,8 +353,8 @@ subtest 'recipients that are refused' => sub {
 	$c->expect(qr/^452 4\.5\.3/);
 	$c->send('RSET', 'MAIL FROM:<b@example.org>', 'RCPT TO:<slow@example.net>');
 	$c->expect($ok) for 1, 2;
-	is(heard($wants, $seen), 'OCHMRR' . 'MR', 'after accept nothing of the message');
 	ok(Wait::wait_until(sub { $wants->reports(qr/^waits/); }), 'it thinks about one');
+	is(heard($wants, $seen), 'OCHMRR' . 'MR', 'after accept nothing of the message');
 	$c->expect_nothing;
 	$p->clock(30_000);
 	$c->expect(qr/^550 5\.7\.1/, 'the reply is the same');
@@ -636,6 +636,26 @@ subtest 'settings' => sub {
 	$p->says('look', $mail, $ok, 'edits are observed');
 	unlike($mta->last->{content}, qr/X-A/);
 	$p->says('holds', $mail, qr/^451 4\.7\.1 the message is to be held back/, 'quarantine');
+};
+
+# Nothing that it says counts, and nobody waits for one that would not answer.
+subtest 'observed, and it has had enough' => sub {
+	my %says = (connect => Milter->start(C => ['t']), helo => Milter->start(H => ['r']),
+	    shutdown => Milter->start(R => ['4']), late => Milter->start(C => ['r']));
+	my $p = with({ map { $_ => [$says{$_}->socket, 'mode = "observe"',
+	    $_ eq 'late' ? 'when = "mail"' : ()] } keys %says });
+	for my $how (sort keys %says) {
+		for my $n (1, 2) {
+			$mta->forget;
+			$p->says($how, $mail, $ok, "$how: message $n");
+			is($mta->last->{content}, $mail, "$how: as it came");
+		}
+	}
+	is(heard($says{connect}, 0), 'OC' x 2, 'refuses the client');
+	is(heard($says{helo}, 0), 'OCH' x 2, 'or HELO');
+	is(heard($says{late}, 0), 'OC' x 2, 'or the client, with MAIL');
+	is(heard($says{shutdown}, 0), 'OCHMR' x 2, 'or leaves');
+	$p->log_like(qr/filter-failed filter=shutdown at=data why="451 4\.7\.1 it has shut down" on-failure=none/);
 };
 
 subtest 'quarantine' => sub {

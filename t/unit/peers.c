@@ -130,6 +130,29 @@ check_health(const char *dead, const char *alive)
 	peers_free(&p);
 }
 
+/* One that only accepts is not back. */
+static void
+check_greeting(const char *alive)
+{
+	char *v[] = { (char *)alive }, *why = NULL;
+	struct peers_settings s = {
+		.address = { .v = v, .n = 1 }, .connect_timeout = 2000,
+		.retry_after = RETRY,
+	};
+	struct peers *p = peers_new(&s, "f", "127.0.0.1:1", &why);
+
+	peers_must_greet(p);
+	peers_start(p, base);
+	peers_failed(p, 0, "of a reason");
+	clock_advance(RETRY);
+	dial(p);
+	ok(answer.connected, "it accepts");
+	is_int(peers_pick(p), -1, "and has to greet");
+	peers_worked(p, 0);
+	is_int(peers_pick(p), 0, "which it did");
+	peers_free(&p);
+}
+
 static void
 check_dead(const char *dead)
 {
@@ -188,6 +211,7 @@ main(void)
 	clock_freeze();
 	check_addresses();
 	check_health(dead, alive);
+	check_greeting(alive);
 	check_dead(dead);
 	check_default();
 	clock_stop();
