@@ -21,6 +21,7 @@
 #include "base/obj.h"
 
 #define ADDRS_MAX	8	/* of one name */
+#define AGAIN_MS	20	/* until a full queue is tried again */
 
 struct peer {
 	struct sockaddr_storage	 ss;
@@ -52,6 +53,7 @@ struct dial {
 	int			 fd;		/* ours; -1: none */
 	struct event		*event;		/* ours: fd is connected */
 	struct timer		 timer;		/* connect-timeout; the loop */
+	uint64_t		 until;		/* when that is over */
 	char			 why[200];	/* the last failure */
 	dial_fn			*fn;
 	void			*arg;
@@ -292,29 +294,53 @@ peer_failed(struct dial *d, const char *why)
 }
 
 static void
-on_connected(evutil_socket_t fd, short what, void *arg)
+connected(struct dial *d)
 {
-	int error = 0, on = 1;
-	socklen_t len = sizeof(error);
-	struct dial *d;
+	const struct peer *peer = &d->peers->v[d->peer];
+	int fd = d->fd, on = 1;
 
-	(void)what;
-	OBJ_CAST(d, arg, DIAL_MAGIC);
-	getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len);
-	if (error != 0) {
-		peer_failed(d, strerror(error));
-		return;
-	}
 	if (!d->peers->must_greet)
 		peers_worked(d->peers, d->peer);
 	d->peers->reached = d->peer;
-	/* Small frames must not wait; on a UNIX socket this fails. */
-	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+	/* Small frames must not wait. */
+	if (peer->ss.ss_family != AF_UNIX)
+		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 	d->fd = -1;
 	finish(d, fd);
 }
 
-/* -1 with errno. */
+static void
+on_connected(evutil_socket_t fd, short what, void *arg)
+{
+	socklen_t len = sizeof(int);
+	struct dial *d;
+	int error = 0;
+
+	(void)what;
+	OBJ_CAST(d, arg, DIAL_MAGIC);
+	getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len);
+	if (error != 0)
+		peer_failed(d, strerror(error));
+	else
+		connected(d);
+}
+
+/* The queue of a UNIX socket is full, which a burst of sessions can do to one
+   that is in order. The kernel does not tell when it is not. */
+static int
+come_again(struct dial *d)
+{
+	close(d->fd);
+	d->fd = -1;
+	if (clock_ms() >= d->until) {
+		errno = ETIMEDOUT;
+		return -1;
+	}
+	timer_set(&d->timer, AGAIN_MS);
+	return 0;
+}
+
+/* -1 with errno. A UNIX socket is connected at once, and then it is over. */
 static int
 start_connecting(struct dial *d)
 {
@@ -325,7 +351,13 @@ start_connecting(struct dial *d)
 	if (d->fd == -1)
 		return -1;
 	if (connect(d->fd, (const struct sockaddr *)&peer->ss, peer->len) ==
-	    -1 && errno != EINPROGRESS)
+	    0) {
+		connected(d);
+		return 0;
+	}
+	if (errno == EAGAIN)
+		return come_again(d);
+	if (errno != EINPROGRESS)
 		return -1;
 	d->event = event_new(d->peers->base, d->fd, EV_WRITE, on_connected, d);
 	event_add(d->event, NULL);
@@ -344,8 +376,11 @@ try_next(struct dial *d)
 			    ? "there is no server" : "it was not there a "
 			    "moment ago");
 		finish(d, -1);
-	} else if (start_connecting(d) == -1)
-		peer_failed(d, strerror(errno));
+	} else {
+		d->until = clock_ms() + d->peers->settings->connect_timeout;
+		if (start_connecting(d) == -1)
+			peer_failed(d, strerror(errno));
+	}
 }
 
 static void
@@ -356,8 +391,10 @@ on_timer(void *arg)
 	OBJ_CAST(d, arg, DIAL_MAGIC);
 	if (d->peer == -1)
 		try_next(d);
-	else
+	else if (d->fd != -1)
 		peer_failed(d, "no connection in time");
+	else if (start_connecting(d) == -1)
+		peer_failed(d, strerror(errno));
 }
 
 struct dial *
@@ -373,6 +410,6 @@ peers_dial(struct peers *p, dial_fn *fn, void *arg)
 	d->fn = fn;
 	d->arg = arg;
 	timer_init(&d->timer, on_timer, d);
-	timer_set(&d->timer, 0);
+	timer_soon(&d->timer);
 	return d;
 }

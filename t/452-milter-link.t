@@ -4,6 +4,7 @@
 use strict;
 use warnings;
 use lib 't/lib';
+use Socket qw(AF_UNIX SOCK_STREAM pack_sockaddr_un);
 use Test::More;
 use File::Temp;
 use Backend;
@@ -88,6 +89,52 @@ subtest 'nobody there' => sub {
 	$p->clock(10_000);
 	$c->deliver('a@example.org', 'b@example.com', $mail);
 	is(heard($milter, 0), 'OCHMRTLLLNBE', 'the new one hears of the session');
+	$c->close;
+};
+
+# Connections until no more fit into the queue of a UNIX socket.
+sub fill
+{
+	my ($path) = @_;
+	my @held;
+
+	while (1) {
+		socket my $s, AF_UNIX, SOCK_STREAM, 0 or die "socket: $!";
+		IO::Handle::blocking($s, 0);
+		connect $s, pack_sockaddr_un($path) or return @held;
+		push @held, $s;
+	}
+}
+
+# The kernel does not say when there is room again. A burst of sessions can do
+# that to a milter that is in order.
+subtest 'a full queue' => sub {
+	my $dir = File::Temp->newdir;
+	my $path = "$dir/milter";
+	my $listen = IO::Socket::UNIX->new(Listen => 1, Local => $path)
+	    or die "listen: $!";
+	my @held = fill($path);
+	my $p = with({ it => ["unix:$path"] });
+	my $c = $p->client;
+	$p->log_like(qr/ connect client=/);
+	$c->expect_nothing('it waits');
+	$listen->accept for @held;
+	ok(Wait::wait_readable($listen), 'and is let in') or return;
+	my $fh = $listen->accept;
+	like(Peer::octets($fh, 17), qr/^\0\0\0\rO/, 'it says what it can do');
+	$c->close;
+	close $fh;
+
+	@held = fill($path);
+	$p = with({ it => ["unix:$path"] });
+	$c = $p->client;
+	$p->log_like(qr/ connect client=/);
+	$p->clock(2_000);
+	$c->hello;
+	$c->send('MAIL FROM:<a@example.org>');
+	$c->expect($failed, 'but not for ever');
+	$p->log_like(qr/filter-failed .*not there a moment ago/);
+	like($p->log, qr/server="unix:\S+" unreachable="Connection timed out"/, 'why');
 	$c->close;
 };
 
