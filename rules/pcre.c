@@ -23,7 +23,7 @@
 #define MATCH_STEPS		100000
 #define HEAP_KIB		(20 * 1024)	/* without JIT */
 #define JIT_STACK_FIRST		(32 * 1024)
-#define JIT_STACK_LIMIT		(512 * 1024)
+#define JIT_STACK_LIMIT		(128 * 1024)	/* see regex.c */
 
 /* What the patterns of a table share. */
 struct pcre {

@@ -4,6 +4,9 @@
  * PCRE2's own match limit of ten million is some 20 ms of the loop for one
  * rule and one header field; ours is a hundredth of that. Depth and heap
  * limits do nothing under JIT: the stack of the JIT is what bounds it there.
+ * Each round of a group takes some 32 octets of it, and a pattern may begin
+ * anew at each octet of what it went over: /(a|b)*c\d/ is 0.8 s for 16 KiB of
+ * "a" with a stack of 512 KiB, and 50 ms at most with ours. Postfix gives 32 KiB.
  */
 
 #define PCRE2_CODE_UNIT_WIDTH 8
@@ -24,7 +27,7 @@
 
 #define MATCH_LIMIT	100000
 #define JIT_STACK_MIN	((size_t)32 << 10)
-#define JIT_STACK_MAX	((size_t)512 << 10)
+#define JIT_STACK_MAX	((size_t)128 << 10)
 #define PATTERN_MAX	((size_t)64 << 10)
 
 struct regex {
