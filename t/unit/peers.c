@@ -9,7 +9,6 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include <event2/bufferevent.h>
 #include <event2/event.h>
 
 #include "base/clock.h"
@@ -29,14 +28,14 @@ static struct answer {
 } answer;
 
 static void
-on_dial(void *arg, struct bufferevent *bev, const char *why)
+on_dial(void *arg, int fd, const char *why)
 {
 	(void)arg;
 	answer.n++;
-	answer.connected = bev != NULL;
+	answer.connected = fd != -1;
 	snprintf(answer.why, sizeof(answer.why), "%s", why ? why : "");
-	if (bev != NULL)
-		bufferevent_free(bev);
+	if (fd != -1)
+		close(fd);
 }
 
 /* Let the loop turn until there is an answer. */
@@ -131,6 +130,29 @@ check_health(const char *dead, const char *alive)
 	peers_free(&p);
 }
 
+/* One that only accepts is not back. */
+static void
+check_greeting(const char *alive)
+{
+	char *v[] = { (char *)alive }, *why = NULL;
+	struct peers_settings s = {
+		.address = { .v = v, .n = 1 }, .connect_timeout = 2000,
+		.retry_after = RETRY,
+	};
+	struct peers *p = peers_new(&s, "f", "127.0.0.1:1", &why);
+
+	peers_must_greet(p);
+	peers_start(p, base);
+	peers_failed(p, 0, "of a reason");
+	clock_advance(RETRY);
+	dial(p);
+	ok(answer.connected, "it accepts");
+	is_int(peers_pick(p), -1, "and has to greet");
+	peers_worked(p, 0);
+	is_int(peers_pick(p), 0, "which it did");
+	peers_free(&p);
+}
+
 static void
 check_dead(const char *dead)
 {
@@ -189,6 +211,7 @@ main(void)
 	clock_freeze();
 	check_addresses();
 	check_health(dead, alive);
+	check_greeting(alive);
 	check_dead(dead);
 	check_default();
 	clock_stop();
