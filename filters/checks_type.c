@@ -34,13 +34,6 @@ is_word(char c)
 	    strchr("()<>@,;:\\\"/[]?=", c) == NULL;
 }
 
-static void
-skip(struct slice *in, size_t n)
-{
-	in->p += n;
-	in->len -= n;
-}
-
 /* A comment, with those inside it. */
 static void
 skip_comment(struct slice *in)
@@ -56,16 +49,16 @@ skip_comment(struct slice *in)
 			depth--;
 		n++;
 	} while (n < in->len && depth > 0);
-	skip(in, n);
+	slice_drop(in, n);
 }
 
 static void
 take_string(struct slice *in, struct buf *out)
 {
-	skip(in, 1);
-	for (; in->len > 0 && *in->p != '"'; skip(in, 1)) {
+	slice_drop(in, 1);
+	for (; in->len > 0 && *in->p != '"'; slice_drop(in, 1)) {
 		if (*in->p == '\\') {
-			skip(in, 1);
+			slice_drop(in, 1);
 			if (in->len == 0)
 				return;
 		}
@@ -73,7 +66,7 @@ take_string(struct slice *in, struct buf *out)
 			buf_addc(out, *in->p);
 	}
 	if (in->len > 0)
-		skip(in, 1);
+		slice_drop(in, 1);
 }
 
 static void
@@ -83,7 +76,7 @@ skip_blank(struct slice *in)
 		if (*in->p == '(')
 			skip_comment(in);
 		else
-			skip(in, 1);
+			slice_drop(in, 1);
 }
 
 /* False: there is none before the next semicolon, which is left. */
@@ -100,7 +93,7 @@ take_token(struct slice *in, struct buf *out, struct token *t)
 	else
 		do {
 			buf_addc(out, *in->p);
-			skip(in, 1);
+			slice_drop(in, 1);
 		} while (t->kind == WORD && in->len > 0 && is_word(*in->p));
 	t->len = out->len - t->at;
 	return true;
@@ -120,7 +113,7 @@ take_tokens(struct slice *in, struct buf *out, struct token t[TOKENS])
 	while (take_token(in, out, n < TOKENS ? &t[n] : &other))
 		n++;
 	if (in->len > 0)
-		skip(in, 1);
+		slice_drop(in, 1);
 	return n < TOKENS ? n : TOKENS;
 }
 

@@ -8,18 +8,6 @@
 #define EXT_MAX		256
 
 static int
-hex(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return -1;
-}
-
-static int
 after_size(struct chunked *c, char octet)
 {
 	if (c->digits == 0)
@@ -32,7 +20,7 @@ after_size(struct chunked *c, char octet)
 static int
 in_size(struct chunked *c, char octet)
 {
-	int digit = hex(octet);
+	int digit = hex_digit(octet);
 
 	if (digit == -1)
 		return after_size(c, octet);

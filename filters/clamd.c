@@ -159,16 +159,7 @@ clamd_verdict(void *arg)
 
 	if (ct->oversize)
 		return scan_oversize(ct->slot, s, "clamd");
-	scan_done(ct->slot, "clamd");
-	if (ct->virus[0] == '\0')
-		return V_CONTINUE;
-	chain_publish(ct->slot, "clamd.virus", ct->virus);
-	if (!s->refuse)
-		return V_CONTINUE;
-	chain_place(ct->slot, ct->virus);
-	chain_reply(ct->slot, 554, "5.7.1", "the message contains %s",
-	    ct->virus);
-	return V_REJECT;
+	return scan_found(ct->slot, s, "clamd", "clamd.virus", ct->virus);
 }
 
 static const struct talk_protocol clamd_protocol = {

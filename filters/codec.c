@@ -6,6 +6,8 @@
 
 #include <string.h>
 
+#include "base/buf.h"
+
 #define SIX	0x40		/* a character of the alphabet */
 #define PAD	0x80
 
@@ -89,18 +91,6 @@ base64(struct codec *c, const char *in, size_t len, char *out)
 
 /* Quoted-printable */
 
-static int
-hex(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	return -1;
-}
-
 /* What was held is text after all. */
 static size_t
 let_go(struct codec *c, char *out)
@@ -124,10 +114,10 @@ is_blank(char c)
 static bool
 behind_equal(struct codec *c, char ch, char *out, size_t *n)
 {
-	bool digit = c->nheld == 2 && hex(c->held[1]) >= 0;
+	bool digit = c->nheld == 2 && hex_digit(c->held[1]) >= 0;
 
-	if (digit && hex(ch) >= 0) {
-		out[(*n)++] = (char)(hex(c->held[1]) << 4 | hex(ch));
+	if (digit && hex_digit(ch) >= 0) {
+		out[(*n)++] = (char)(hex_digit(c->held[1]) << 4 | hex_digit(ch));
 		c->nheld = 0;
 		c->after_equal = false;
 		return true;
@@ -139,7 +129,7 @@ behind_equal(struct codec *c, char ch, char *out, size_t *n)
 	}
 	if (!digit && c->nheld < sizeof(c->held) &&
 	    c->held[c->nheld - 1] != '\r' && (is_blank(ch) || ch == '\r' ||
-	    (c->nheld == 1 && hex(ch) >= 0))) {
+	    (c->nheld == 1 && hex_digit(ch) >= 0))) {
 		c->held[c->nheld++] = ch;
 		return true;
 	}
@@ -221,7 +211,7 @@ codec_finish(struct codec *c, char *out)
 	size_t n = 0;
 
 	if (c->kind == CODEC_QP && c->after_equal && c->nheld > 1 &&
-	    hex(c->held[1]) >= 0)
+	    hex_digit(c->held[1]) >= 0)
 		n = let_go(c, out);
 	c->nheld = 0;
 	c->after_equal = false;

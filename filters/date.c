@@ -24,13 +24,6 @@ static const struct {
 	{ "CET", 1 }, { "CEST", 2 },
 };
 
-static void
-drop(struct slice *s, size_t n)
-{
-	s->p += n;
-	s->len -= n;
-}
-
 /* Spaces, commas and comments. */
 static void
 skip(struct slice *s)
@@ -43,7 +36,7 @@ skip(struct slice *s)
 			depth++;
 		else if (*s->p == ')')
 			depth--;
-		drop(s, 1);
+		slice_drop(s, 1);
 	}
 }
 
@@ -57,7 +50,7 @@ number(struct slice *s, int digits, int *n)
 	for (i = 0; i < digits && s->len > 0 &&
 	    isdigit((unsigned char)*s->p); i++) {
 		*n = *n * 10 + *s->p - '0';
-		drop(s, 1);
+		slice_drop(s, 1);
 	}
 	return i;
 }
@@ -70,7 +63,7 @@ letters(struct slice *s)
 
 	while (n < s->len && isalpha((unsigned char)s->p[n]))
 		n++;
-	drop(s, n);
+	slice_drop(s, n);
 	word.len = n;
 	return word;
 }
@@ -82,7 +75,7 @@ month(struct slice *s, int *n)
 
 	skip(s);
 	if (s->len > 0 && *s->p == '-')
-		drop(s, 1);
+		slice_drop(s, 1);
 	word = letters(s);
 	for (*n = 0; *n < 12; (*n)++)
 		if (word.len >= 3 && strncasecmp(word.p, months[*n], 3) == 0)
@@ -97,7 +90,7 @@ year(struct slice *s, int *n)
 
 	skip(s);
 	if (s->len > 0 && *s->p == '-')
-		drop(s, 1);
+		slice_drop(s, 1);
 	digits = number(s, 4, n);
 	if (digits == 2)
 		*n += *n < 50 ? 2000 : 1900;
@@ -112,11 +105,11 @@ time_of_day(struct slice *s, struct tm *tm)
 	skip(s);
 	if (number(s, 2, &tm->tm_hour) == 0 || s->len == 0 || *s->p != ':')
 		return false;
-	drop(s, 1);
+	slice_drop(s, 1);
 	if (number(s, 2, &tm->tm_min) == 0)
 		return false;
 	if (s->len > 0 && *s->p == ':') {
-		drop(s, 1);
+		slice_drop(s, 1);
 		if (number(s, 2, &tm->tm_sec) == 0)
 			return false;
 	}
@@ -135,7 +128,7 @@ zone(struct slice *s)
 	skip(s);
 	if (s->len > 0 && (*s->p == '+' || *s->p == '-')) {
 		west = *s->p == '-';
-		drop(s, 1);
+		slice_drop(s, 1);
 		number(s, 4, &n);
 		n = n / 100 * 3600 + n % 100 * 60;
 		return west ? -n : n;

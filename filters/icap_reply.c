@@ -313,14 +313,6 @@ icap_verdict(void *arg)
 
 	if (it->oversize)
 		return scan_oversize(it->slot, s, "icap");
-	scan_done(it->slot, "icap");
-	if (it->infection[0] == '\0')
-		return V_CONTINUE;
-	chain_publish(it->slot, "icap.infection", it->infection);
-	if (!s->refuse)
-		return V_CONTINUE;
-	chain_place(it->slot, it->infection);
-	chain_reply(it->slot, 554, "5.7.1", "the message contains %s",
+	return scan_found(it->slot, s, "icap", "icap.infection",
 	    it->infection);
-	return V_REJECT;
 }

@@ -17,15 +17,6 @@
 
 #define HOST_MAX	1000
 
-static int
-hex(char c)
-{
-	const char *digits = "0123456789abcdef", *d;
-
-	d = c != '\0' ? strchr(digits, tolower((unsigned char)c)) : NULL;
-	return d != NULL ? (int)(d - digits) : -1;
-}
-
 /* Without tabs and line breaks, and without spaces around it. */
 static void
 clean(struct slice in, struct buf *out)
@@ -89,7 +80,7 @@ ipv4_number(struct slice s, uint64_t *n)
 	if (s.len == 0 || s.len > 20)
 		return false;
 	for (*n = 0; i < s.len; i++) {
-		digit = hex(s.p[i]);
+		digit = hex_digit(s.p[i]);
 		if (digit < 0 || digit >= (int)base)
 			return false;
 		*n = *n * base + (unsigned)digit;
@@ -171,19 +162,11 @@ add_host(struct slice raw, struct buf *out)
 	char text[INET_ADDRSTRLEN];
 	struct in_addr in;
 	uint32_t ip;
-	size_t i;
 
 	buf_init(&octets, HOST_MAX);
 	buf_init(&name, 4 * HOST_MAX);
 	buf_init(&ascii, 8 * HOST_MAX);
-	for (i = 0; i < raw.len; i++)
-		if (raw.p[i] == '%' && i + 2 < raw.len &&
-		    hex(raw.p[i + 1]) >= 0 && hex(raw.p[i + 2]) >= 0) {
-			buf_addc(&octets, (char)(hex(raw.p[i + 1]) << 4 |
-			    hex(raw.p[i + 2])));
-			i += 2;
-		} else
-			buf_addc(&octets, raw.p[i]);
+	buf_add_percent(&octets, raw);
 	charset_repair(octets.p, octets.len, &name);
 	add_name(&name, &ascii);
 	if (is_ipv4(SLICE(ascii.p, ascii.len), &ip)) {

@@ -51,13 +51,6 @@ first_word(struct slice s)
 	return SLICE(s.p, n);
 }
 
-static void
-drop(struct slice *s, size_t n)
-{
-	s->p += n;
-	s->len -= n;
-}
-
 /* What may stand between parameters: spaces, semicolons and comments. */
 static void
 skip_between(struct slice *s)
@@ -71,8 +64,8 @@ skip_between(struct slice *s)
 		else if (*s->p == ')')
 			depth--;
 		else if (*s->p == '\\' && s->len > 1)
-			drop(s, 1);
-		drop(s, 1);
+			slice_drop(s, 1);
+		slice_drop(s, 1);
 	}
 }
 
@@ -90,7 +83,7 @@ take_word(struct slice *s)
 	word = SLICE(s->p, i);
 	if (memchr(word.p, '=', i) != NULL)
 		return SLICE("", 0);
-	drop(s, i);
+	slice_drop(s, i);
 	return word;
 }
 
@@ -137,7 +130,7 @@ take_quoted(struct slice *s, struct param *p)
 		i = s->len;
 	p->quoted = true;
 	p->value = SLICE(s->p + 1, i - 1);
-	drop(s, i < s->len ? i + 1 : i);
+	slice_drop(s, i < s->len ? i + 1 : i);
 }
 
 static void
@@ -148,7 +141,7 @@ take_unquoted(struct slice *s, struct param *p)
 
 	p->quoted = false;
 	p->value = trimmed(SLICE(s->p, len));
-	drop(s, len);
+	slice_drop(s, len);
 }
 
 /* The next parameter; those without a "=" do not count. */
@@ -164,12 +157,12 @@ next_param(struct slice *s, struct param *p)
 		for (i = 0; i < s->len && s->p[i] != '=' && s->p[i] != ';'; i++)
 			;
 		p->name = trimmed(SLICE(s->p, i));
-		drop(s, i);
+		slice_drop(s, i);
 		if (s->len == 0 || *s->p == ';')
 			continue;
-		drop(s, 1);
+		slice_drop(s, 1);
 		while (s->len > 0 && is_space(*s->p))
-			drop(s, 1);
+			slice_drop(s, 1);
 		take_section(p);
 		if (s->len > 0 && *s->p == '"')
 			take_quoted(s, p);
@@ -195,30 +188,6 @@ add_value(const struct param *p, bool is_name, struct buf *out)
 	}
 }
 
-static int
-hex(char c)
-{
-	const char *digits = "0123456789abcdef", *d;
-
-	d = c != '\0' ? strchr(digits, tolower((unsigned char)c)) : NULL;
-	return d != NULL ? (int)(d - digits) : -1;
-}
-
-static void
-add_percent(struct slice s, struct buf *out)
-{
-	size_t i;
-
-	for (i = 0; i < s.len; i++)
-		if (s.p[i] == '%' && i + 2 < s.len &&
-		    hex(s.p[i + 1]) >= 0 && hex(s.p[i + 2]) >= 0) {
-			buf_addc(out, (char)(hex(s.p[i + 1]) << 4 |
-			    hex(s.p[i + 2])));
-			i += 2;
-		} else
-			buf_addc(out, s.p[i]);
-}
-
 /* charset'language'text; the charset, and *s becomes the text. */
 static struct slice
 take_charset(struct slice *s)
@@ -232,7 +201,7 @@ take_charset(struct slice *s)
 	if (two == NULL)
 		return charset;
 	charset = SLICE(s->p, (size_t)(one - s->p));
-	drop(s, (size_t)(two + 1 - s->p));
+	slice_drop(s, (size_t)(two + 1 - s->p));
 	return charset;
 }
 
@@ -249,7 +218,7 @@ add_section(const struct param *p, bool first, struct slice *charset,
 	}
 	if (first)
 		*charset = take_charset(&text);
-	add_percent(text, raw);
+	buf_add_percent(raw, text);
 }
 
 static bool
@@ -297,7 +266,7 @@ decode_param(const struct param *p, bool is_name, struct buf *out)
 	buf_init(&raw, VALUE_MAX);
 	if (p->extended) {
 		charset = take_charset(&text);
-		add_percent(text, &raw);
+		buf_add_percent(&raw, text);
 		charset_text(charset, raw.p, raw.len, out);
 	} else {
 		add_value(p, is_name, &raw);

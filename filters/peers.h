@@ -41,8 +41,9 @@ struct peers_settings {
 	SETTING(struct_, peers.retry_after, "retry-after", DURATION,	\
 	    .def = "10s", .min = "100ms", .max = "1h",			\
 	    .help = "A server that could not be reached is not tried "	\
-	    "again for so long; if there is no other, the filter fails " \
-	    "at once.")
+	    "again for so long, not even by the next message; if there " \
+	    "is no other, the filter fails at once, and on-failure says " \
+	    "what follows.")
 
 /*
  * In setup(): name is that of the filter, for the log; unset stands for an

@@ -47,6 +47,21 @@ scan_done(struct chain_slot *slot, const char *type)
 }
 
 enum verdict
+scan_found(struct chain_slot *slot, const struct scan_settings *s,
+    const char *type, const char *name, const char *what)
+{
+	scan_done(slot, type);
+	if (*what == '\0')
+		return V_CONTINUE;
+	chain_publish(slot, name, what);
+	if (!s->refuse)
+		return V_CONTINUE;
+	chain_place(slot, what);
+	chain_reply(slot, 554, "5.7.1", "the message contains %s", what);
+	return V_REJECT;
+}
+
+enum verdict
 scan_hold(struct chain_slot *slot, struct scan_held *h,
     const struct scan_settings *s, const char *dir, const char *p, size_t len)
 {

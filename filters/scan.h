@@ -50,6 +50,10 @@ enum verdict scan_oversize(struct chain_slot *slot,
     const struct scan_settings *s, const char *type);
 /* The whole message was looked at. */
 void scan_done(struct chain_slot *slot, const char *type);
+/* … and this was found, which is published as name; "" is nothing. The answer
+   to eom. */
+enum verdict scan_found(struct chain_slot *slot, const struct scan_settings *s,
+    const char *type, const char *name, const char *what);
 
 /*
  * A message that is kept until all of it is there, in memory and then in a

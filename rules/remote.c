@@ -149,14 +149,6 @@ remote_reply_fini(struct remote_reply *r)
 	buf_fini(&r->octets);
 }
 
-static int
-hex(char c)
-{
-	return c >= '0' && c <= '9' ? c - '0' :
-	    c >= 'a' && c <= 'f' ? c - 'a' + 10 :
-	    c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
-
 /* In place. -1: broken, or a NUL, which ends a value for whoever uses it. */
 static int
 decode(char *p, size_t *len)
@@ -169,8 +161,8 @@ decode(char *p, size_t *len)
 			*to++ = *p;
 			continue;
 		}
-		high = end - p > 2 ? hex(p[1]) : -1;
-		low = end - p > 2 ? hex(p[2]) : -1;
+		high = end - p > 2 ? hex_digit(p[1]) : -1;
+		low = end - p > 2 ? hex_digit(p[2]) : -1;
 		if (high == -1 || low == -1 || (high == 0 && low == 0))
 			return -1;
 		*to++ = (char)(16 * high + low);

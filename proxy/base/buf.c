@@ -38,6 +38,25 @@ slice_is_nocase(struct slice a, const char *s)
 }
 
 void
+slice_drop(struct slice *s, size_t n)
+{
+	s->p += n;
+	s->len -= n;
+}
+
+int
+hex_digit(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	if (c >= 'A' && c <= 'F')
+		return c - 'A' + 10;
+	if (c >= 'a' && c <= 'f')
+		return c - 'a' + 10;
+	return -1;
+}
+
+void
 buf_init(struct buf *b, size_t limit)
 {
 	static char empty[1];
@@ -122,4 +141,20 @@ buf_addf(struct buf *b, const char *fmt, ...)
 	vsnprintf(b->p + b->len, (size_t)n + 1, fmt, ap);
 	va_end(ap);
 	b->len += (size_t)n;
+}
+
+void
+buf_add_percent(struct buf *b, struct slice s)
+{
+	int high, low;
+
+	for (; s.len > 0; slice_drop(&s, 1)) {
+		high = s.len > 2 && *s.p == '%' ? hex_digit(s.p[1]) : -1;
+		low = high >= 0 ? hex_digit(s.p[2]) : -1;
+		if (low >= 0) {
+			buf_addc(b, (char)(high << 4 | low));
+			slice_drop(&s, 2);
+		} else
+			buf_addc(b, *s.p);
+	}
 }

@@ -24,6 +24,11 @@ struct slice {
 /* Same octets / the same but for the case of ASCII letters. */
 bool slice_is(struct slice a, const char *s);
 bool slice_is_nocase(struct slice a, const char *s);
+/* Take n octets off its front; it has as many. */
+void slice_drop(struct slice *s, size_t n);
+
+/* The value of a hexadecimal digit, or -1. */
+int hex_digit(char c);
 
 struct buf {
 	char	*p;		/* ours; "" before the first append */
@@ -45,5 +50,7 @@ void buf_adds(struct buf *b, const char *s);
 void buf_addc(struct buf *b, char c);
 void buf_addf(struct buf *b, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
+/* Each "%XX" as the octet that it stands for; what is none as it is. */
+void buf_add_percent(struct buf *b, struct slice s);
 
 #endif

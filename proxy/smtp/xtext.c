@@ -15,17 +15,10 @@ is_xchar(char c)
 	return c >= '!' && c <= '~' && c != '+' && c != '=';
 }
 
-/* The value of a hexadecimal digit, or -1. */
 static int
 hex_value(char c, bool lower_ok)
 {
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	if (lower_ok && c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	return -1;
+	return lower_ok || c < 'a' ? hex_digit(c) : -1;
 }
 
 /*

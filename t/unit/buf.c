@@ -119,12 +119,41 @@ grows_like_an_array(unsigned seed)
 	return same;
 }
 
+static void
+test_percent(void)
+{
+	static const char *const cases[][2] = {
+		{ "", "" }, { "a b", "a b" }, { "%41", "A" },
+		{ "%4a%4A%aF", "JJ\xaf" }, { "100%", "100%" },
+		{ "%4", "%4" }, { "%4g%g4", "%4g%g4" }, { "%%41", "%A" },
+		{ "%25%34%31", "%41" },
+	};
+	struct slice s = SLICE("hello", 5);
+	struct buf b;
+	size_t i;
+	int c, good = 0;
+
+	buf_init(&b, 100);
+	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		buf_reset(&b);
+		buf_add_percent(&b, SLICE_STR(cases[i][0]));
+		is_str(b.p, cases[i][1], cases[i][0]);
+	}
+	buf_fini(&b);
+	for (c = 0; c < 256; c++)
+		good += hex_digit((char)c) >= 0;
+	is_int(good, 22, "hexadecimal digits");
+	slice_drop(&s, 2);
+	ok(slice_is(s, "llo"), "a slice without its front");
+}
+
 int
 main(void)
 {
 	unsigned seed;
 
 	test_slices();
+	test_percent();
 	test_limit();
 	test_octets();
 	for (seed = 1; seed <= 300 && grows_like_an_array(seed); seed++)
