@@ -210,6 +210,20 @@ on_tls(void *arg)
 	session_resume(s);
 }
 
+/* The connection is somebody else's, or that of nobody who sends mail: what
+   the balancer may is no matter. */
+static void
+take_proxied(struct session *s, const struct proxyhdr *h)
+{
+	s->trusted_xclient = false;
+	if (h->local || h->src.family == 0)
+		return;
+	s->client_addr = h->src;
+	s->local_addr = h->dst;
+	s->trusted_xclient = netset_has(&s->listener->accept_xclient_from,
+	    &s->client_addr);
+}
+
 /* S_PROXY: the header is complete, or it is none. */
 static void
 read_proxy_header(struct session *s)
@@ -231,10 +245,7 @@ read_proxy_header(struct session *s)
 		return;
 	case PROXYHDR_DONE:
 		conn_skip(s->client, used);
-		if (!h.local && h.src.family != 0) {
-			s->client_addr = h.src;
-			s->local_addr = h.dst;
-		}
+		take_proxied(s, &h);
 		start(s);
 		return;
 	}

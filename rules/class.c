@@ -201,12 +201,6 @@ class_has(int class, const struct rules_value *v)
 }
 
 const char *
-class_name(int class)
-{
-	return classes[class].name;
-}
-
-const char *
 class_nth(enum rules_type type, size_t n)
 {
 	size_t i;

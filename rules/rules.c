@@ -215,12 +215,6 @@ rules_has_stage(const struct rules *r, enum rules_stage stage)
 }
 
 bool
-rules_edits_header(const struct rules *r)
-{
-	return r->edits_header;
-}
-
-bool
 rules_writes_lines(const struct rules *r)
 {
 	return r->writes_lines;

@@ -133,8 +133,7 @@ void rules_free(struct rules **r);
 
 /* Rules for this stage exist: if not, rules_run() need not be called. */
 bool rules_has_stage(const struct rules *r, enum rules_stage stage);
-/* Some rule may ask for an edit of header fields or of body lines. */
-bool rules_edits_header(const struct rules *r);
+/* Some rule may ask for an edit of body lines. */
 bool rules_edits_body(const struct rules *r);
 /* A rule, an entry of a table, or perhaps a server, adds, changes or deletes
    header fields. */

@@ -353,7 +353,6 @@ const char *type_name(enum rules_type type);
 /* The class of this name for this type; -1: none. */
 int class_find(struct slice name, enum rules_type type);
 bool class_has(int class, const struct rules_value *v);
-const char *class_name(int class);
 /* The i-th class of a type, for suggestions; NULL after the last. */
 const char *class_nth(enum rules_type type, size_t i);
 

@@ -120,6 +120,30 @@ subtest 'with implicit TLS' => sub {
 	is($mta->last->{xclient}{ADDR}, '192.0.2.7', 'header before TLS');
 };
 
+# accept-xclient-from is about clients, and behind a balancer all the world
+# comes from its address.
+subtest 'whose XCLIENT is taken' => sub {
+	my $p = Proxy->start(backend => $mta->address, mta =>
+	    { identity => 'xclient' }, listen => [{
+	    'accept-proxy-from' => ['127.0.0.9'],
+	    'accept-xclient-from' => ['127.0.0.9', '192.0.2.7'] }]);
+
+	for (['one who is trusted', $v1, 1],
+	    ['a stranger', v2(1, 0x11, v4()), 0],
+	    ['somebody', "PROXY UNKNOWN\r\n", 0],
+	    ['somebody in version 2', v2(1, 0x00, ''), 0],
+	    ['the balancer itself', v2(0, 0x00, ''), 0]) {
+		my ($name, $header, $taken) = @$_;
+		my $c = $p->client(from => '127.0.0.9', first => $header);
+
+		is(exists $c->hello->{XCLIENT} ? 1 : 0, $taken,
+		    "$name: offered or not");
+		$c->send('XCLIENT ADDR=192.0.2.66 LOGIN=alice');
+		$c->expect($taken ? qr/^220 / : qr/^550 5\.7\.1 /,
+		    "$name: taken or not");
+	}
+};
+
 subtest 'broken headers' => sub {
 	my %bad = (
 		'no header' => "EHLO x\r\n",

@@ -680,12 +680,6 @@ address_domain(const struct address *a)
 }
 
 bool
-address_is_null(const struct address *a)
-{
-	return a->len == 0;
-}
-
-bool
 address_is_postmaster(const struct address *a)
 {
 	static const char postmaster[] = "postmaster";

@@ -48,7 +48,6 @@ struct address {
 
 /* The domain, or "" when there is none. Points into a. */
 const char *address_domain(const struct address *a);
-bool address_is_null(const struct address *a);
 /* Local part "postmaster" in any case, with any domain or none. */
 bool address_is_postmaster(const struct address *a);
 /*

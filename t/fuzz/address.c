@@ -17,7 +17,6 @@ check(const struct address *a)
 	assert(is_printable(a->text, a->len));
 	assert(a->local_len <= limits.local_part);
 	assert(a->len + 2 <= limits.path);
-	assert(address_is_null(a) == (a->len == 0));
 	assert(strlen(address_domain(a)) <= limits.domain);
 	assert(address_local(a, out) == out && strlen(out) <= a->local_len);
 	if (address_ascii_domain(a, out) != NULL)

@@ -134,7 +134,7 @@ test_about(void)
 	ok(rules_reads_field(f.r, FIELD_RCPT), "reads rcpt for its domain");
 	ok(rules_reads_field(f.r, FIELD_HEADER), "reads header()");
 	ok(!rules_reads_field(f.r, FIELD_CLIENT_IP), "does not read client.ip");
-	ok(rules_edits_header(f.r), "edits the header");
+	ok(rules_writes_header(f.r), "writes the header");
 	ok(!rules_edits_body(f.r), "not the body");
 	ok(!rules_edits_envelope(f.r), "not the envelope");
 	fixture_free(&f);
