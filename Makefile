@@ -260,7 +260,9 @@ SRCS = \
 	proxy/milterd_plan.c \
 	proxy/milterd_content.c \
 	proxy/milterd_facts.c \
+	proxy/milterd_envelope.c \
 	proxy/milterd_session.c \
+	proxy/milterd_callbacks.c \
 	proxy/milterd_gate.c \
 	proxy/milterd_socket.c \
 	proxy/milterd_keeper.c \

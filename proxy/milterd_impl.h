@@ -4,8 +4,10 @@
  *	milterd.c		the process: start, signals, reload, stop
  *	milterd_keeper.c	the process in front of it
  *	milterd_socket.c	where MTAs find us
- *	milterd_gate.c		libmilter's callbacks, and the way to the loop
+ *	milterd_gate.c		from libmilter's threads to the loop
+ *	milterd_callbacks.c	what libmilter calls
  *	milterd_session.c	what the chain is asked, and what follows
+ *	milterd_envelope.c	MAIL and RCPT
  *	milterd_facts.c		what the MTA has told
  *	milterd_content.c	the message, put together and edited
  *	milterd_plan.c		edits as calls of libmilter
@@ -34,6 +36,7 @@
 #include "proxy/worker.h"
 
 struct control;
+struct smfi_str;
 struct sockaddr;
 struct intake;
 
@@ -210,12 +213,22 @@ int gate_open(void);
 void gate_close(void);
 /* The loop: this call has its answer, in s->call. */
 void gate_answer(struct milterd_session *s);
+/* A thread: have this answered. False: there is nobody any more. */
+bool gate_ask(struct milterd_session *s, struct smfi_str *ctx,
+    enum milterd_event event);
+
+/* milterd_callbacks.c */
+void callbacks_register(void);
 
 /* milterd_session.c */
 /* A call has come. */
 void milterd_serve(struct milterd *m, struct milterd_session *s);
 /* We stop and cannot wait for this one any longer. */
 void milterd_session_abort(struct milterd_session *s);
+
+/* milterd_envelope.c: of the call there is */
+struct txn *envelope_txn(const struct milterd_session *s);
+struct txn_rcpt *envelope_rcpt(const struct milterd_session *s);
 
 /* milterd_facts.c */
 /* The macro's name, and where libmilter's numbers have it: SMFIM_…. */

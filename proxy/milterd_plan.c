@@ -15,6 +15,7 @@
 #include "base/mem.h"
 #include "proxy/envelope.h"
 #include "proxy/milterd_impl.h"
+#include "smtp/address.h"
 
 #define PACKET_MAX	65535	/* of the milter protocol */
 
@@ -118,6 +119,20 @@ plan_envelope(struct milterd_session *s, const struct envelope *e)
 		    e->params != t->params ? params_of(e->params) : NULL);
 }
 
+static void
+log_envelope(const struct milterd_session *s, const struct envelope *e)
+{
+	char from[4 * ADDRESS_ROOM + 8], to[4 * ADDRESS_ROOM + 8];
+	size_t i;
+
+	log_info(s->id, "edit from=%s nrcpt=%zu", log_quote(from,
+	    sizeof(from), e->from, strlen(e->from), ADDRESS_ROOM), e->n);
+	for (i = 0; i < e->n; i++)
+		log_info(s->id, "edit to=%s", log_quote(to, sizeof(to),
+		    e->rcpts[i].address, strlen(e->rcpts[i].address),
+		    ADDRESS_ROOM));
+}
+
 /* The message is held back in the queue of the MTA, and goes on from there as
    the filters want it: so the other edits are done as well. */
 static void
@@ -205,8 +220,10 @@ plan_make(struct milterd_session *s)
 	envelope_make(&e, s->txn);
 	s->nothing_left = e.n == 0;
 	plan_quarantine(s);
-	if (e.changed)
+	if (e.changed) {
+		log_envelope(s, &e);
 		plan_envelope(s, &e);
+	}
 	if (e.changed && envelope_needs_utf8(&e, s->txn))
 		why = "an address needs SMTPUTF8";
 	if (why == NULL)

@@ -119,12 +119,12 @@ end_txn(struct milterd_session *s)
 {
 	size_t i;
 
-	txn_rcpt_free(&s->rcpt);
 	if (s->txn == NULL)
 		return;
 	facts_update(s);
 	if (s->chain != NULL)
 		chain_end(s->chain);
+	txn_rcpt_free(&s->rcpt);	/* somebody may have been asked */
 	s->bad_rcpts += (unsigned)s->txn->nrefused;
 	for (i = 0; i < s->txn->nrcpts; i++)
 		free(s->given[i]);
@@ -267,7 +267,9 @@ serve_negotiate(struct milterd *m, struct milterd_session *s)
 	s->leadspc = (s->protocol & SMFIP_HDR_LEADSPC) != 0;
 	s->call.actions = s->actions;
 	s->call.protocol = s->protocol;
-	answer(s, V_CONTINUE);
+	/* Each of them may hold a thread. */
+	answer(s, m->nsessions > s->era->conf->session_limit ? V_TEMPFAIL :
+	    V_CONTINUE);
 }
 
 static void
@@ -338,88 +340,6 @@ serve_close(struct milterd *m, struct milterd_session *s)
 
 /* MAIL */
 
-/* Ours to free. */
-static char *
-join(char **words)
-{
-	struct buf b;
-	char *text;
-
-	buf_init(&b, 65536);
-	for (; words != NULL && *words != NULL; words++)
-		buf_addf(&b, "%s%s", b.len > 0 ? " " : "", *words);
-	text = xstrdup(b.p);
-	buf_fini(&b);
-	return text;
-}
-
-/* The MTA has its own idea of what an address is, and it has accepted this
-   one. */
-static void
-take_as_it_is(struct address *a, const char *p)
-{
-	const char *at;
-	size_t i;
-
-	*a = (struct address){ .len = 0 };
-	p += *p == '<';
-	snprintf(a->text, sizeof(a->text), "%s", p);
-	a->len = strlen(a->text);
-	if (a->len > 0 && a->text[a->len - 1] == '>')
-		a->text[--a->len] = '\0';
-	for (i = 0; i < a->len; i++)
-		if ((unsigned char)a->text[i] < ' ')
-			a->text[i] = '?';
-	at = strrchr(a->text, '@');
-	a->local_len = at != NULL ? (size_t)(at - a->text) : a->len;
-}
-
-static void
-parse_path(const struct milterd_session *s, struct address *a,
-    enum path_kind kind, const char *p)
-{
-	const struct address_limits *limits = &s->era->conf->address;
-	size_t len = strlen(p), used = 0;
-	const char *why;
-	int r;
-
-	if (*p == '<')
-		r = address_parse_path(a, kind, p, len, true, limits, &used,
-		    &why);
-	else
-		r = address_parse_mailbox(a, p, len, limits, &why);
-	if (r == -1 || (*p == '<' && used != len))
-		take_as_it_is(a, p);
-}
-
-/* The parameters as the MTA gives them; those that are none for us are kept
-   all the same. */
-static void
-parse_params(struct params *p, enum param_where where, const char *text)
-{
-	static const struct ext_set all = { .bits = ~0u, .auth = ~0u };
-	const char *why;
-
-	if (params_parse(p, where, SLICE_STR(text), &all, &why) == -1)
-		*p = (struct params){ .text = SLICE_STR(text) };
-}
-
-static struct txn *
-make_txn(const struct milterd_session *s)
-{
-	char **argv = s->call.argv, *text;
-	struct address from;
-	struct params p;
-	struct txn *t;
-
-	text = join(argv[0] != NULL ? argv + 1 : NULL);
-	parse_path(s, &from, PATH_REVERSE, argv[0] != NULL ? argv[0] : "<>");
-	parse_params(&p, PARAM_MAIL, text);
-	t = txn_new(&from, &p);
-	free(text);
-	return t;
-}
-
 static void
 after_mail(struct milterd_session *s)
 {
@@ -435,7 +355,7 @@ static void
 ask_mail(struct milterd_session *s)
 {
 	content_drop(s);
-	s->txn = make_txn(s);
+	s->txn = envelope_txn(s);
 	s->txn->serial = ++s->serial;
 	s->m->ntxns++;
 	note_queue_id(s);
@@ -516,20 +436,12 @@ after_rcpt(struct milterd_session *s)
 static void
 serve_rcpt(struct milterd_session *s)
 {
-	char **argv = s->call.argv, *text;
-	struct address to;
-	struct params p;
-
-	if (s->txn == NULL || argv[0] == NULL) {
+	if (s->txn == NULL || s->call.argv[0] == NULL) {
 		refuse(s, no_txn);
 		return;
 	}
 	note_queue_id(s);
-	text = join(argv + 1);
-	parse_path(s, &to, PATH_FORWARD, argv[0]);
-	parse_params(&p, PARAM_RCPT, text);
-	s->rcpt = txn_rcpt_new(&to, &p);
-	free(text);
+	s->rcpt = envelope_rcpt(s);
 	facts_update(s);
 	go_on(s, chain_rcpt(s->chain, s->rcpt), after_rcpt);
 }

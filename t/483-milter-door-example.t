@@ -182,6 +182,17 @@ END
 	is($m->stop, 0, 'stopped');
 };
 
+subtest 'too many sessions' => sub {
+	my $m = Milterd->start(set => { 'session-limit' => 2 }, policy => "at mail\n    accept\n");
+	my @mta = map { $m->mta } 1, 2;
+	my $third = MilterMta->connect($m->socket);
+	is($third->negotiate, undef, 'the third is not talked to');
+	$_->quit for @mta, $third;
+	ok(Wait::poll(sub { $m->control('sessions') eq "ok 0\n" }), 'the others end');
+	is($m->mta->{version}, 6, 'and there is room again');
+	$m->stop;
+};
+
 # What cannot start says why.
 subtest 'mistakes' => sub {
 	my $m = Milterd->start(policy => "at mail\n    accept\n");
