@@ -13,6 +13,7 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <assert.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -589,6 +590,7 @@ chaos_begin(void)
 	struct sockaddr_un un = { .sun_family = AF_UNIX };
 	char *why, where[120];
 
+	signal(SIGPIPE, SIG_IGN);	/* as the daemon has it */
 	log_open("file:/dev/null", false);
 	base = event_base_new();
 	clock_freeze();
