@@ -49,8 +49,9 @@ void content_end(struct content *c);
 
 /*
  * Archives are listed behind that, and libmagic looks at the parts, by
- * content_work(): long and pure, so it may be a job (base/job.h). Nothing else may touch c meanwhile. It must have been
- * done before fields are asked for. False: it takes no time worth a thread.
+ * content_work(): long and pure, so it may be a task (base/threads.h). Nothing
+ * else may touch c meanwhile. It must have been done before fields are asked
+ * for. False: it takes no time worth a thread.
  */
 bool content_is_long(const struct content *c);
 void content_work(struct content *c);

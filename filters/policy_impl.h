@@ -7,7 +7,7 @@
  *	policy_env.c	the facts that rules read
  *	policy_content.c what of the content they read
  *	policy_work.c	what is too long for the loop
- *	policy_ask.c	questions to remote tables and to the DNS
+ *	policy_ask.c	questions to remote tables, the DNS, and threads
  *	policy_when.c	a condition alone, for the filter block
  */
 #ifndef FILTERS_POLICY_IMPL_H

@@ -1,6 +1,7 @@
 /*
  * job - something long and pure, done by a thread of its own while the loop
- * goes on.
+ * goes on, and after it: nobody waits for a job. (For tasks of a session there
+ * is threads.h.)
  *
  * The function gets what it needs by arg, and nobody else touches that until
  * the job is done: no session, no log (its buffers are the loop's), no clock.

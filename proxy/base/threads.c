@@ -18,8 +18,8 @@
 #include "base/log.h"
 #include "base/mem.h"
 
-/* PCRE2 and libhs bring their own; libarchive wants more than the least. */
-#define STACK		((size_t)1 << 20)
+/* PCRE2 brings its own; libarchive and libmagic want more than the least. */
+#define STACK		((size_t)2 << 20)
 
 STAILQ_HEAD(tasks, task);
 
