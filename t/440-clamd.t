@@ -269,8 +269,8 @@ subtest 'it does not read' => sub {
 	$c->send('DATA');
 	$c->expect(qr/^354/);
 	# More than all buffers on the way hold.
-	my $sent = 0;
-	my $piece = "line of a long text\r\n" x 5000;
+	my $line = "line of a long text\r\n";
+	my ($sent, $piece) = (0, $line x 5000);
 	while ($sent < 40_000_000) {
 		my $n = syswrite $c->{fh}, $piece;
 		if (defined $n) {
@@ -284,7 +284,7 @@ subtest 'it does not read' => sub {
 	$p->clock(30_000);
 	$p->log_like(qr/filter-failed filter=tempfail at=content why="no answer in time"/,
 	    'for so long');
-	$c->octets("$piece\r\n.\r\n");
+	$c->octets(substr($line, $sent % length $line) . ".\r\n");
 	$c->expect(qr/^451 /, 'and then it is a failure');
 };
 
