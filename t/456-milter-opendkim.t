@@ -8,6 +8,7 @@ use Test::More;
 use Backend;
 use Cert;
 use PeerOpendkim;
+use RealMilter;
 use Scanned;
 
 my $mta = Backend->start(auth => 'PLAIN');
@@ -66,6 +67,15 @@ subtest 'opendkim' => sub {
 	}
 	$c->quit;
 	$p->log_unlike(qr/filter-failed|misbehaved/);
+};
+
+subtest 'in front of Postfix and of a sink' => sub {
+	my $dkim = PeerOpendkim->start or plan skip_all => $PeerOpendkim::why;
+
+	RealMilter->new->shows($dkim, clean => [
+		sub { $mail =~ s/<1\@example\.org>/<$_[0]>/r; },
+		qr/\ADKIM-Signature: v=1;(?s:.*)\n\nhello\n\.\n\z/,
+	]);
 };
 
 done_testing;

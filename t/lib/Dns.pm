@@ -105,6 +105,8 @@ sub DESTROY
 	local ($?, $!);
 	return unless $self->{pid};
 	close delete $self->{life};
+	# Another one that was started later has the pipe open as well.
+	kill 'KILL', $self->{pid};
 	waitpid $self->{pid}, 0;
 }
 

@@ -137,8 +137,8 @@ sub sunk
 	return grep { /^X-Envelope-To: <\Q$rcpt\E>/m } $self->{sink}->mail;
 }
 
-# Options: clean => [message, what arrives of it], refused => [message, reply],
-# rows => more settings.
+# Options: clean => [message, what arrives of it], refused => [message, reply]
+# if it refuses any, rows => more settings.
 sub shows
 {
 	my ($self, $peer, %o) = @_;
@@ -152,7 +152,8 @@ sub shows
 	my $c = $p->to('tempfail');
 	for my $rcpt ($self->recipients) {
 		$self->delivers($c, $rcpt, @{$o{clean}}, "clean, for $rcpt");
-		$self->refuses($c, $rcpt, @{$o{refused}}, "bad, for $rcpt");
+		$self->refuses($c, $rcpt, @{$o{refused}}, "bad, for $rcpt")
+		    if $o{refused};
 		$self->delivers($c, $rcpt, @{$o{clean}}, "clean again, for $rcpt");
 	}
 	$self->dies($p, $peer, \%failed, $o{clean}[0]);
