@@ -361,6 +361,7 @@ bench-run: all $O/t/bench-idle $O/t/bench-rules $O/t/bench-mime \
     $O/t/bench-patterns $O/t/bench-milter
 	$O/t/bench-rules
 	$O/t/bench-patterns
+	VRATAR=./$(PROG) perl t/bench/patterns.pl
 	VRATAR=./$(PROG) perl t/bench/policy.pl
 	VRATAR=./$(PROG) MILTER=$O/t/bench-milter perl t/bench/milter.pl
 	$O/t/bench-mime
