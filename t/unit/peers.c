@@ -69,10 +69,12 @@ bound(char *text, size_t room)
 static void
 check_addresses(void)
 {
+	static const char long_path[] = "unix:/a/path/that/is/longer/than/an/"
+	    "address/of/a/socket/of/this/kind/may/be/which/is/one/hundred/and/"
+	    "eight/octets/here";
 	static const char *const bad[] = {
 		"nowhere", "exec:true", "mx", "lmtp+127.0.0.1:24", "unix:",
-		"unix:/a/path/that/is/longer/than/an/address/of/a/socket/of/"
-		"this/kind/may/be/which/is/one/hundred/and/eight/octets/here",
+		long_path,
 	};
 	struct peers_settings s = { .retry_after = RETRY };
 	struct peers *p;
