@@ -124,6 +124,33 @@ worker_stop_filters(struct worker *w)
 }
 
 static void
+look_at_directory(const char *setting, const char *path)
+{
+	char text[600];
+
+	if (access(path, W_OK | X_OK) == -1)
+		log_error(0, "%s path=%s problem=\"%s\"", setting,
+		    log_quote(text, sizeof(text), path, strlen(path), 140),
+		    strerror(errno));
+}
+
+/* The first message that is too large for the memory, or that is to be held
+   back, would be put off, and only then somebody hear of it. */
+static void
+look_at_directories(const struct conf *c)
+{
+	const char *dir = conf_quarantine_dir(c);
+	char *new;
+
+	look_at_directory("spool-directory", c->spool_directory);
+	if (dir == NULL)
+		return;
+	new = xasprintf("%s/new", dir);	/* made when it is not there */
+	look_at_directory("quarantine", access(new, F_OK) == 0 ? new : dir);
+	free(new);
+}
+
+static void
 start(struct worker *w)
 {
 	const struct conf *conf = w->conf;
@@ -134,6 +161,7 @@ start(struct worker *w)
 		w->pools[i] = pool_new(w, i);
 	w->children = children_new(w->base);
 	worker_start_filters(w);
+	look_at_directories(conf);
 	channel_say(w->channel, "ready");
 }
 

@@ -190,6 +190,23 @@ subtest 'privileges' => sub {
 	$proxy->client->hello;
 };
 
+# Not with the first large message.
+subtest 'directories that the workers cannot write into' => sub {
+	my $dir = tempdir(CLEANUP => 1);
+
+	mkdir "$dir/$_", 0555 or die $! for qw(spool kept);
+	chmod 0755, $dir;
+	my $proxy = Proxy->start(backend => $mta->address,
+	    set => { $> == 0 ? (user => 'nobody') : (),
+	    'spool-directory' => "$dir/spool",
+	    quarantine => "maildir:$dir/kept" });
+	$proxy->log_like(qr{spool-directory path=$dir/spool problem="Perm},
+	    'the spool');
+	$proxy->log_like(qr{quarantine path=$dir/kept problem="Perm},
+	    'the quarantine');
+	$proxy->client->hello;
+};
+
 # What is in the file, when it is like that.
 sub content
 {
