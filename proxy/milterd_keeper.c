@@ -51,6 +51,24 @@ block(void)
 	sigprocmask(SIG_BLOCK, &set, NULL);
 }
 
+/* Who signals all of a service, or of a terminal, means the keeper: the child
+   would stop twice, by libmilter at once. The kernel drops what is ignored,
+   whoever waits for it, unless the first thread has it blocked. */
+static void
+leave_to_keeper(void)
+{
+	sigset_t set;
+	size_t i;
+
+	sigemptyset(&set);
+	for (i = 0; i < NSIGNALS; i++)
+		if (signals[i].from != signals[i].to) {
+			signal(signals[i].from, SIG_IGN);
+			sigaddset(&set, signals[i].from);
+		}
+	sigprocmask(SIG_UNBLOCK, &set, NULL);
+}
+
 static pid_t keeper;
 
 void
@@ -71,6 +89,7 @@ start(int (*child)(const struct milterd_options *),
 	if ((pid = fork()) != 0)
 		return pid;
 	keeper_follow();
+	leave_to_keeper();
 	exit(child(o));
 }
 

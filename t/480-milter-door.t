@@ -143,6 +143,16 @@ for my $n (1 .. 3) {
 is_deeply([$other->message($mail)], ['c'], 'others go on');
 $other->quit;
 like($m->control('sessions'), qr/^ok \d/, 'the control socket answers');
+
+# Who signals all processes of a service, or of a terminal, means the one in front.
+$mta = $m->mta;
+is($mta->envelope, 'c', 'a message is under way');
+kill $_, $m->worker for qw(HUP INT TERM);
+$m->signal('HUP');
+$m->log_like(qr/ reloaded /, 'a signal for all of them');
+is_deeply([$mta->message($mail)], ['c'], 'does not stop the one behind');
+$mta->quit;
+is(scalar(() = $m->log(qr/milter-ended/)), 0, 'nor libmilter');
 is($m->stop, 0, 'it stops');
 ok(!-e ($m->socket =~ s/^unix://r), 'and takes its socket along');
 done_testing;
