@@ -28,6 +28,8 @@ struct arguments {
 	char		**argv;		/* ours */
 	int		 argc;
 	bool		 policy, file;
+	const char	*bare;		/* an option of ours without a value;
+					   NULL: none is */
 };
 
 /* "--name VALUE" or "--name=VALUE" at argv[*i]; true: it was that. */
@@ -42,10 +44,12 @@ take(struct arguments *a, int argc, char **argv, int *i)
 			continue;
 		if (argv[*i][len] == '=')
 			a->values[j] = argv[*i] + len + 1;
-		else if (argv[*i][len] == '\0' && *i + 1 < argc)
+		else if (argv[*i][len] != '\0')
+			continue;
+		else if (*i + 1 < argc)
 			a->values[j] = argv[++*i];
 		else
-			continue;
+			a->bare = own[j].option;
 		return true;
 	}
 	return false;
@@ -90,6 +94,10 @@ cmd_milter(int argc, char **argv)
 	int r;
 
 	read_arguments(&a, argc, argv);
+	if (a.bare != NULL) {
+		free(a.argv);
+		return wrong(a.bare, "needs a value");
+	}
 	r = conf_getopt(&o, a.argc, a.argv, flags, stderr);
 	free(a.argv);
 	if (r != 0) {

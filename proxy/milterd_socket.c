@@ -12,6 +12,8 @@
 #include <sys/un.h>
 
 #include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -28,7 +30,8 @@ const char *
 milterd_bad_socket(const char *socket)
 {
 	struct sockaddr_un sun;
-	size_t digits;
+	unsigned long port;
+	char *end;
 
 	if (strncmp(socket, "unix:", 5) == 0)
 		return socket[5] != '/' ? "is no absolute path" :
@@ -39,11 +42,12 @@ milterd_bad_socket(const char *socket)
 		return "is not a socket (try unix:/run/vratar/milter, "
 		    "inet:8899@127.0.0.1)";
 	socket = strchr(socket, ':') + 1;
-	digits = strspn(socket, "0123456789");
+	port = *socket >= '0' && *socket <= '9' ? strtoul(socket, &end, 10) :
+	    ULONG_MAX;
 	/* Without a host it would be for everybody. */
-	return digits > 0 && digits < 6 && socket[digits] == '@' &&
-	    socket[digits + 1] != '\0' ? NULL :
-	    "is not inet:PORT@HOST";
+	if (port == ULONG_MAX || end[0] != '@' || end[1] == '\0')
+		return "is not inet:PORT@HOST";
+	return port > UINT16_MAX ? "has a port above 65535" : NULL;
 }
 
 static const char *

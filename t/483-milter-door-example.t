@@ -205,6 +205,11 @@ subtest 'mistakes' => sub {
 	like($try->('-c', $conf), qr/^2 .*--socket is missing/, 'no socket');
 	like($try->('-c', $conf, '--socket', '25'), qr/^2 .*is not a socket/, 'not a socket');
 	like($try->('-c', $conf, '--socket', 'inet:25'), qr/^2 .*is not inet:PORT\@HOST/, 'no host');
+	like($try->('-c', $conf, '--socket'), qr/^2 .*--socket needs a value/, 'no value');
+	like($try->('-c', $conf, '--socket', 'inet:65536@127.0.0.1'),
+	    qr/^2 .*has a port above 65535/, 'no such port');
+	like($try->('-c', $conf, '--socket', 'inet:99999999999999999999@127.0.0.1'),
+	    qr/^2 /, 'nor such a one');
 	like($try->('-c', $conf, '--socket', $m->socket),
 	    qr/^1 .*somebody listens at/s, 'somebody is there');
 	like($try->('-c', $conf, '--socket', "unix:$conf"), qr/^1 .*is no socket/s, 'a file');
