@@ -62,6 +62,8 @@ content_keep(struct milterd_session *s)
 		return;
 	if (s->intake == NULL)
 		start(s);
+	if (s->in.len == 0)
+		return;
 	keep_header(s);
 	hops_feed(&s->intake->hops, s->in.p, s->in.len);
 	b = evbuffer_new();

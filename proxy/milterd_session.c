@@ -552,8 +552,10 @@ ask_eom(struct milterd_session *s)
 	else if (s->no_room)
 		refuse_txn(s, "452 4.3.1 no room for the message now; try "
 		    "again");
-	else
+	else {
+		content_keep(s);	/* an empty message is one, too */
 		go_on(s, chain_eom(s->chain), after_eom);
+	}
 }
 
 static void

@@ -153,6 +153,22 @@ $m->log_like(qr/ reloaded /, 'a signal for all of them');
 is_deeply([$mta->message($mail)], ['c'], 'does not stop the one behind');
 $mta->quit;
 is(scalar(() = $m->log(qr/milter-ended/)), 0, 'nor libmilter');
+
+# The end of a message without anything of it, not even the end of its header.
+my $rounds = Milterd->start(filters => [map {
+	$_ => "type = \"policy\" file = \"" . $m->write("$_.rules",
+	    "at body\n    score 1 if body.line is \"$_\"\n" .
+	    "at eom\n    add header \"X-A: $_\"\n") . '"'
+    } qw(one two)]);
+for my $n (1, 2) {
+	$mta = $rounds->mta;
+	$mta->envelope;
+	is_deeply([MilterMta::tell($n == 1 ? $mta->end :
+	    $mta->message("\r\n"))], ['h X-A  one', 'h X-A  two', 'c '],
+	    'an empty message is changed in two rounds');
+	$mta->quit;
+}
+is($rounds->stop, 0, 'and nothing else happens');
 is($m->stop, 0, 'it stops');
 ok(!-e ($m->socket =~ s/^unix://r), 'and takes its socket along');
 done_testing;
