@@ -18,6 +18,9 @@ my $sessions = 60;
 my $messages = $ENV{LOAD_MESSAGES} || 1500;
 
 my $m = Milterd->start(policy => <<'END');
+at connect
+    reject 554 5.7.1 "not %{client.ip}"                if client.ip is 127.0.0.9
+    tempfail                                           if client.ip is 127.0.0.8
 at mail
     reject 550 5.1.8 "not from %{mail}, %{client.ip}"  if mail.local is "bad"
 at eom
@@ -63,6 +66,21 @@ like(one('a@example.org', 'spam'), qr/^550 5\.7\.1 no spam/, 'a message is refus
 $m->log_like(qr/ connect client=127\.0\.0\.1:\d+ .*mta=/, 'the client is known');
 $m->log_like(qr/ queued id=\w+ message=1/, 'and the id of the queue');
 $m->log_like(qr/ decision .* queue-id=\w+ /, 'which is in the record');
+
+# A refusal of the connection, as vratar(8) has it.
+for (['127.0.0.9', qr/^554 \S+ ESMTP not/, qr/^554 5\.7\.1 not 127\.0\.0\.9/],
+    ['127.0.0.8', qr/^421 /, undef]) {
+	my ($from, $greeting, $mail) = @$_;
+	my $c = Client->connect(host => '127.0.0.1', port => $postfix->port,
+	    from => $from);
+	like(($c->reply)[1], $greeting, "$from is greeted so");
+	next unless $mail;
+	$c->send('EHLO c.example');
+	$c->reply;
+	$c->send('MAIL FROM:<a@example.org>');
+	like(($c->reply)[1], $mail, 'and hears our words at MAIL');
+	$c->close;
+}
 
 # From this machine.
 my ($status, $said) = Run::run('/bin/sh', '-c',
