@@ -193,6 +193,10 @@ void conf_make_up(struct conf_options *o);
  * written to err, one a line, options as "--set: …".
  */
 struct conf *conf_load(const struct conf_options *o, FILE *err);
+/* In a process that serves: each mistake is a line of the log, and the first of
+   them is in first, for who has asked. */
+struct conf *conf_load_again(const struct conf_options *o, char *first,
+    size_t room);
 /* Frees it and leaves NULL; NULL is fine. */
 void conf_free(struct conf **c);
 

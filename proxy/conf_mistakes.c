@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "base/mem.h"
 #include "proxy/conf_impl.h"
 
@@ -143,4 +144,30 @@ mistakes_write(struct mistakes *m, FILE *err)
 		free(m->v[--m->n].text);
 	free(m->v);
 	m->v = NULL;
+}
+
+struct conf *
+conf_load_again(const struct conf_options *o, char *first, size_t room)
+{
+	char *text = NULL, *line, *rest, quoted[1024];
+	struct conf *conf;
+	size_t len = 0;
+	FILE *f = open_memstream(&text, &len);
+
+	snprintf(first, room, "out of memory");
+	if (f == NULL)
+		return NULL;
+	conf = conf_load(o, f);
+	fclose(f);
+	if (text[0] != '\0')
+		snprintf(first, room, "%.*s", (int)strcspn(text, "\n"), text);
+	for (rest = text; conf == NULL &&
+	    (line = strsep(&rest, "\n")) != NULL; ) {
+		if (*line != '\0')
+			log_error(0, "configuration mistake=%s",
+			    log_quote(quoted, sizeof(quoted), line,
+			    strlen(line), 250));
+	}
+	free(text);
+	return conf;
 }

@@ -8,8 +8,10 @@
 #include <string.h>
 #include <strings.h>
 
+#include "base/log.h"
 #include "base/mem.h"
 #include "filters/txn.h"
+#include "smtp/address.h"
 
 #define RCPTS_MAX	10000	/* with those that were added */
 
@@ -160,4 +162,18 @@ envelope_needs_utf8(const struct envelope *e, const struct txn *t)
 	for (i = 0; i < e->n; i++)
 		utf8 = utf8 || has_utf8(e->rcpts[i].address);
 	return utf8 && !(t->present & 1u << PARAM_SMTPUTF8);
+}
+
+void
+envelope_log(const struct envelope *e, uint64_t id)
+{
+	char from[4 * ADDRESS_ROOM + 8], to[4 * ADDRESS_ROOM + 8];
+	size_t i;
+
+	log_info(id, "edit from=%s nrcpt=%zu", log_quote(from, sizeof(from),
+	    e->from, strlen(e->from), ADDRESS_ROOM), e->n);
+	for (i = 0; i < e->n; i++)
+		log_info(id, "edit to=%s", log_quote(to, sizeof(to),
+		    e->rcpts[i].address, strlen(e->rcpts[i].address),
+		    ADDRESS_ROOM));
 }

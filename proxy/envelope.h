@@ -6,6 +6,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 struct txn;
 struct txn_rcpt;
@@ -27,6 +28,9 @@ void envelope_make(struct envelope *e, const struct txn *t);
 void envelope_make_to(struct envelope *e, const struct txn *t,
     const char *address);
 void envelope_fini(struct envelope *e);
+
+/* A line for the sender and one for each recipient. */
+void envelope_log(const struct envelope *e, uint64_t id);
 
 /* RFC 6531 3.4: MAIL must say so, and that of t does not. */
 bool envelope_needs_utf8(const struct envelope *e, const struct txn *t);

@@ -256,34 +256,6 @@ take_over(struct master *m, struct crew *c)
 	crew_retire(m->leaving);
 }
 
-/* Every mistake is a line of the log, and the first one is the answer to who
-   has asked. */
-static struct conf *
-load_again(struct master *m, char *first, size_t room)
-{
-	char *text = NULL, *line, *rest, quoted[1024];
-	struct conf *conf;
-	size_t len = 0;
-	FILE *f = open_memstream(&text, &len);
-
-	snprintf(first, room, "out of memory");
-	if (f == NULL)
-		return NULL;
-	conf = conf_load(m->options->conf, f);
-	fclose(f);
-	if (text[0] != '\0')
-		snprintf(first, room, "%.*s", (int)strcspn(text, "\n"), text);
-	for (rest = text; conf == NULL &&
-	    (line = strsep(&rest, "\n")) != NULL; ) {
-		if (*line != '\0')
-			log_error(0, "configuration mistake=%s",
-			    log_quote(quoted, sizeof(quoted), line,
-			    strlen(line), 250));
-	}
-	free(text);
-	return conf;
-}
-
 static void
 reload(struct master *m)
 {
@@ -292,7 +264,8 @@ reload(struct master *m)
 	char first[256], *why;
 
 	notify_reloading();
-	if ((conf = load_again(m, first, sizeof(first))) == NULL) {
+	if ((conf = conf_load_again(m->options->conf, first,
+	    sizeof(first))) == NULL) {
 		master_reloaded(m, first);
 		return;
 	}

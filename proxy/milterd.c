@@ -119,31 +119,6 @@ open_log(const struct milterd *m, const struct conf *conf)
 	return 0;
 }
 
-/* Every mistake is a line of the log; the first one is for who has asked. */
-static struct conf *
-load_again(struct milterd *m, char *first, size_t room)
-{
-	char *text = NULL, *line, *rest, quoted[1024];
-	struct conf *conf;
-	size_t len = 0;
-	FILE *f = open_memstream(&text, &len);
-
-	snprintf(first, room, "out of memory");
-	if (f == NULL)
-		return NULL;
-	conf = conf_load(m->options->conf, f);
-	fclose(f);
-	if (text[0] != '\0')
-		snprintf(first, room, "%.*s", (int)strcspn(text, "\n"), text);
-	for (rest = text; conf == NULL && (line = strsep(&rest, "\n")) != NULL;)
-		if (*line != '\0')
-			log_error(0, "configuration mistake=%s",
-			    log_quote(quoted, sizeof(quoted), line,
-			    strlen(line), 250));
-	free(text);
-	return conf;
-}
-
 static void
 tell_manager(void)
 {
@@ -170,7 +145,8 @@ reload(struct milterd *m)
 	char first[256];
 
 	notify_reloading();
-	if ((conf = load_again(m, first, sizeof(first))) == NULL) {
+	if ((conf = conf_load_again(m->options->conf, first,
+	    sizeof(first))) == NULL) {
 		reload_failed(m, first);
 		return;
 	}

@@ -119,20 +119,6 @@ plan_envelope(struct milterd_session *s, const struct envelope *e)
 		    e->params != t->params ? params_of(e->params) : NULL);
 }
 
-static void
-log_envelope(const struct milterd_session *s, const struct envelope *e)
-{
-	char from[4 * ADDRESS_ROOM + 8], to[4 * ADDRESS_ROOM + 8];
-	size_t i;
-
-	log_info(s->id, "edit from=%s nrcpt=%zu", log_quote(from,
-	    sizeof(from), e->from, strlen(e->from), ADDRESS_ROOM), e->n);
-	for (i = 0; i < e->n; i++)
-		log_info(s->id, "edit to=%s", log_quote(to, sizeof(to),
-		    e->rcpts[i].address, strlen(e->rcpts[i].address),
-		    ADDRESS_ROOM));
-}
-
 /* The message is held back in the queue of the MTA, and goes on from there as
    the filters want it: so the other edits are done as well. */
 static void
@@ -221,7 +207,7 @@ plan_make(struct milterd_session *s)
 	s->nothing_left = e.n == 0;
 	plan_quarantine(s);
 	if (e.changed) {
-		log_envelope(s, &e);
+		envelope_log(&e, s->id);
 		plan_envelope(s, &e);
 	}
 	if (e.changed && envelope_needs_utf8(&e, s->txn))

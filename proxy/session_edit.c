@@ -74,20 +74,6 @@ replay(struct session *s, const struct envelope *e)
 	backend_flush(s->backend);
 }
 
-static void
-log_envelope(const struct session *s, const struct envelope *e)
-{
-	char from[4 * ADDRESS_ROOM + 8], to[4 * ADDRESS_ROOM + 8];
-	size_t i;
-
-	log_info(s->id, "edit from=%s nrcpt=%zu", log_quote(from,
-	    sizeof(from), e->from, strlen(e->from), ADDRESS_ROOM), e->n);
-	for (i = 0; i < e->n; i++)
-		log_info(s->id, "edit to=%s", log_quote(to, sizeof(to),
-		    e->rcpts[i].address, strlen(e->rcpts[i].address),
-		    ADDRESS_ROOM));
-}
-
 /* True: the content is as it is to be. */
 static bool
 edit_content(struct session *s)
@@ -131,7 +117,7 @@ quarantine_to(struct session *s, const struct txn_edit *why,
 		give_up(s, "an address needs SMTPUTF8", address);
 	else {
 		session_log_quarantine(s, why, address);
-		log_envelope(s, &e);
+		envelope_log(&e, s->id);
 		replay(s, &e);
 	}
 	envelope_fini(&e);
@@ -172,7 +158,7 @@ session_edit(struct session *s)
 	else if (envelope_needs_utf8(&e, s->txn))
 		give_up(s, "an address needs SMTPUTF8", e.from);
 	else {
-		log_envelope(s, &e);
+		envelope_log(&e, s->id);
 		replay(s, &e);
 	}
 	envelope_fini(&e);
